@@ -1,0 +1,42 @@
+/** exec: what every executor must be. Knows programs and bytes; must not know gradients, models or training. */
+import type { Argument, DType, Program, Shape } from '../compile/index.ts';
+
+export interface BufferSpec {
+  readonly dtype: DType;
+  readonly shape: Shape;
+}
+
+/** Memory that lives with the executor. A handle: only the executor that made it may read it. */
+export interface Buffer extends BufferSpec {
+  readonly bytes: number;
+}
+
+export type Buffers = Readonly<Record<string, Buffer>>;
+
+export interface Executor {
+  readonly name: string;
+  /** Compiles a program for this executor. Throws UserError (exit 5) when its memory cannot be had. */
+  load(program: Program): Promise<Loaded>;
+  /** A new buffer with a copy of these numbers. */
+  put(data: Float32Array | Int32Array, spec: BufferSpec): Buffer;
+  /** A new buffer of zeros. */
+  zeros(spec: BufferSpec): Buffer;
+  /** Overwrites a buffer. */
+  write(buffer: Buffer, data: Float32Array | Int32Array): void;
+  /** A copy of a buffer's numbers. */
+  get(buffer: Buffer): Float32Array | Int32Array;
+  close(): void;
+}
+
+export interface Loaded {
+  /** Arguments that the program expects. */
+  readonly arguments: readonly Argument[];
+  /**
+   * Runs once. A result that overwrites an argument is that argument's buffer; the others are valid until the next run.
+   * When `signal` aborts, the run stops between two instructions and rejects; buffers stay usable.
+   */
+  run(inputs: Buffers, signal?: AbortSignal): Promise<Buffers>;
+  /** Arena and scratch in bytes. */
+  readonly memory: number;
+  close(): void;
+}

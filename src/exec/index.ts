@@ -1,0 +1,4 @@
+/** exec: programs → numbers. Must not know gradients, models or training. */
+export * from '../compile/index.ts';
+export type { Buffer, Buffers, BufferSpec, Executor, Loaded } from './contract.ts';
+export { openRef } from './ref/index.ts';

@@ -1,0 +1,159 @@
+/** Ops: a name, a typed signature, and rules that say what the op means, costs and how it is differentiated. */
+import { bind, type Dims, shapeOf, type Signature, type Tensors } from './signature.ts';
+import type { Attrs, DType, Node, Shape, Tensor } from './tensor.ts';
+
+/** Memory that a reference rule reads and writes: Float32Array, Float64Array (gradient checks) or Int32Array. */
+export interface Numbers {
+  [index: number]: number;
+  readonly length: number;
+  fill(value: number, start?: number, end?: number): unknown;
+}
+type Arrays<S extends Signature> = { readonly [K in keyof S]: Numbers };
+type Shapes<S extends Signature> = { readonly [K in keyof S]: Shape };
+export type Spec = { readonly dtype: DType; readonly shape: Shape };
+
+/** How an executor may treat an op; passes read these properties and never a name. */
+export interface Traits {
+  /** Every output element is this function of the operands' elements at the same place (all operands have the output's shape). */
+  readonly elementwise?: boolean;
+  /** The output is the first operand's memory under another shape. */
+  readonly view?: boolean;
+  /** The output repeats the operand along axes (attrs `shape`): a fused loop reads it with stride 0. */
+  readonly broadcast?: boolean;
+  /** The output is filled with attribute `value`. */
+  readonly splat?: boolean;
+  /** Output name → operand whose memory it may overwrite; the executor does so when the operand is not needed afterwards. */
+  readonly updates?: Readonly<Record<string, string>>;
+}
+
+/** A generated operand of a conformance case: values are normal unless a list or a range of integers is given. */
+export interface Fill {
+  readonly shape: Shape;
+  readonly dtype: DType;
+  readonly values?: readonly number[];
+  readonly below?: number;
+  /** Lifts normal values, for instance away from zero. */
+  readonly shift?: number;
+}
+/** One conformance case: every executor computes it and is compared to `ref`; gradients are checked in f64. */
+export interface Case {
+  readonly about: string;
+  readonly inputs: Readonly<Record<string, Fill>>;
+  readonly attrs?: Attrs;
+  /** Largest |difference| ÷ (1 + |value|) allowed between f32 executors. Default 1e-5. */
+  readonly tolerance?: number;
+  /** The op has no derivative at these values (ties): gradients are not checked. */
+  readonly kink?: boolean;
+}
+
+export interface RefContext<I extends Signature, O extends Signature, A> {
+  readonly dims: Dims<I>;
+  readonly attrs: A;
+  readonly shapes: Shapes<I> & Shapes<O>;
+}
+
+export interface Rules<I extends Signature, O extends Signature, A> {
+  /** Gradients of the operands from those of the outputs; an output nobody needed has none. Absent: no gradient flows. */
+  vjp?(x: Tensors<I>, dy: Partial<Tensors<O>>, y: Tensors<O>, attrs: A): Partial<Tensors<I>>;
+  /** Multiply-adds count two. */
+  flops?(dims: Dims<I>, attrs: A): number;
+  /** Defines the op: short, plain loops. Outputs arrive filled with zeros. */
+  ref(x: Arrays<I>, y: Arrays<O>, context: RefContext<I, O, A>): void;
+  /** The same in terms of smaller ops: what an executor without a kernel runs. */
+  decompose?(x: Tensors<I>, attrs: A): Tensors<O>;
+  /** An equal, cheaper form of one application, if there is one. */
+  simplify?(x: Tensors<I>, attrs: A): Tensors<O> | undefined;
+  readonly cases: readonly Case[];
+}
+
+export interface Definition<A> extends Traits {
+  /** Attribute names in the order in which kernels receive them. */
+  readonly attrs?: readonly (keyof A & string)[];
+  /** Shapes of the outputs where letters cannot say them. Throws TypeError on a bad operand. */
+  infer?(x: Readonly<Record<string, Spec>>, attrs: A): Readonly<Record<string, Spec>>;
+}
+
+export interface Op<I extends Signature, O extends Signature, A = Attrs> {
+  (inputs: Tensors<I>, ...attrs: keyof A extends never ? [] : [A]): Tensors<O>;
+  readonly op: string;
+  readonly inputs: readonly (keyof I & string)[];
+  readonly outputs: readonly (keyof O & string)[];
+  readonly signature: I;
+  readonly results: O;
+  readonly definition: Definition<A>;
+}
+
+/** An op with its types forgotten: what passes and executors see. */
+export interface AnyOp {
+  readonly op: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly signature: Signature;
+  readonly results: Signature;
+  readonly definition: Definition<never>;
+}
+export type AnyRules = Rules<Signature, Signature, Attrs>;
+
+// Nodes count up in order of creation: passes keep forward before backward by it, and nothing else depends on it.
+let made = 0;
+const REGISTRY = new Map<string, { readonly op: AnyOp; rules?: AnyRules }>();
+
+/** Declares an op. Declare first, give the rules second: nesting them is a circular inference in TypeScript. */
+export function op<const I extends Signature, const O extends Signature, A = Record<never, never>>(
+  name: string,
+  inputs: I,
+  outputs: O,
+  definition: Definition<A> = {},
+): Op<I, O, A> {
+  const call = (operands: Tensors<I>, attrs: A = {} as A): Tensors<O> => {
+    const dims = bind(name, inputs, operands);
+    const specs = definition.infer?.(operands, attrs);
+    const spec = (k: string): Spec => specs?.[k] ?? shapeOf(outputs[k]!, dims);
+    const node = { serial: made++, op: self as unknown as AnyOp, inputs: self.inputs.map((k) => operands[k]!), attrs: attrs as Attrs, outputs: [] as Tensor[] };
+    node.outputs = self.outputs.map((k, index) => ({ dtype: spec(k).dtype, shape: spec(k).shape, node: node as Node, index }));
+    return Object.fromEntries(self.outputs.map((k, i) => [k, node.outputs[i]])) as Tensors<O>;
+  };
+  const self = Object.assign(call, {
+    op: name,
+    inputs: Object.keys(inputs),
+    outputs: Object.keys(outputs),
+    signature: inputs,
+    results: outputs,
+    definition,
+  }) as unknown as Op<I, O, A>;
+  if (REGISTRY.has(name)) throw new Error(`internal: op ${name} declared twice`);
+  REGISTRY.set(name, { op: self as unknown as AnyOp });
+  return self;
+}
+
+export function rules<I extends Signature, O extends Signature, A>(of: Op<I, O, A>, given: Rules<I, O, A>): void {
+  REGISTRY.get(of.op)!.rules = given as unknown as AnyRules;
+}
+
+export function rulesOf(name: string): AnyRules {
+  const found = REGISTRY.get(name)?.rules;
+  if (!found) throw new Error(`internal: op ${name} has no rules`);
+  return found;
+}
+
+export const opNamed = (name: string): AnyOp | undefined => REGISTRY.get(name)?.op;
+export const opNames = (): string[] => [...REGISTRY.keys()];
+
+/** Applies an op by its definition, operands in order: how passes rebuild nodes. */
+export function apply(of: AnyOp, inputs: readonly Tensor[], attrs: Attrs): readonly Tensor[] {
+  const named = Object.fromEntries(of.inputs.map((k, i) => [k, inputs[i]!]));
+  const made = (of as unknown as Op<Signature, Signature, Attrs>)(named, attrs);
+  return of.outputs.map((k) => made[k]!);
+}
+
+/** The letters of an instruction's signature bound to its operands' shapes. */
+export const dimsOf = (of: AnyOp, inputs: readonly Spec[]): Record<string, number> =>
+  bind(of.op, of.signature, Object.fromEntries(of.inputs.map((k, i) => [k, { ...inputs[i]!, index: 0 }])));
+
+/** What an application would return: shapes and dtypes of all outputs, in order. */
+export function specsOf(of: AnyOp, inputs: readonly Spec[], attrs: Attrs): readonly Spec[] {
+  const named = Object.fromEntries(of.inputs.map((k, i) => [k, inputs[i]!]));
+  const specs = of.definition.infer?.(named, attrs as never);
+  const dims = dimsOf(of, inputs);
+  return of.outputs.map((k) => specs?.[k] ?? shapeOf(of.results[k]!, dims));
+}

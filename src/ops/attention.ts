@@ -1,0 +1,135 @@
+/** attention: causal, within segments, by running softmax.   B rows, Q queries, S keys, D = heads · head size. */
+import { op, rules, type Numbers, type Tensor } from '../graph/index.ts';
+import { exact, f } from './cases.ts';
+
+interface AttentionAttrs {
+  readonly heads: number;
+  readonly scale: number;
+}
+const operands = { q: 'f[B,Q,D]', k: 'f[B,S,D]', v: 'f[B,S,D]', querySegments: 'i[B,Q]', keySegments: 'i[B,S]', start: 'i[]' } as const;
+const attentionOp = op('attention', operands, { y: 'f[B,Q,D]', lse: 'f[*]' }, {
+  attrs: ['heads', 'scale'],
+  infer(x, { heads }: AttentionAttrs) {
+    const [rows, queries, features] = x['q']!.shape as [number, number, number];
+    if (features % heads !== 0) throw new TypeError(`[attention] q: ${features} features are not ${heads} heads`);
+    return { y: { dtype: 'f32', shape: x['q']!.shape }, lse: { dtype: 'f32', shape: [rows, heads, queries] } };
+  },
+});
+const gradOp = op(
+  'attention_grad',
+  { ...operands, y: 'f[B,Q,D]', lse: 'f[*]', dy: 'f[B,Q,D]' },
+  { dq: 'f[B,Q,D]', dk: 'f[B,S,D]', dv: 'f[B,S,D]' },
+  { attrs: ['heads', 'scale'] as const satisfies readonly (keyof AttentionAttrs)[] },
+);
+
+interface Problem {
+  readonly q: Numbers;
+  readonly k: Numbers;
+  readonly querySegments: Numbers;
+  readonly keySegments: Numbers;
+  readonly start: Numbers;
+}
+type Sizes = { readonly B: number; readonly Q: number; readonly S: number; readonly D: number };
+
+/** Softmax weights of one query over all keys. A query that sees no key weighs all alike: the reference masks by adding −1e10. */
+function weightsOf(x: Problem, { Q, S, D }: Sizes, { heads, scale }: AttentionAttrs, [b, h, i]: readonly [number, number, number]) {
+  const hd = D / heads;
+  const mine = x.querySegments[b * Q + i]!;
+  const sees = (j: number): boolean => j <= i + x.start[0]! && mine > 0 && x.keySegments[b * S + j] === mine;
+  const scores = Array.from({ length: S }, (_, j) => {
+    if (!sees(j)) return -Infinity;
+    let dot = 0;
+    for (let d = 0; d < hd; d++) dot += x.q[(b * Q + i) * D + h * hd + d]! * x.k[(b * S + j) * D + h * hd + d]!;
+    return dot * scale;
+  });
+  const top = Math.max(...scores);
+  if (top === -Infinity) return { blind: true, weights: scores.map(() => 1 / S), lse: 0 };
+  const total = scores.reduce((sum, s) => sum + Math.exp(s - top), 0);
+  return { blind: false, weights: scores.map((s) => Math.exp(s - top) / total), lse: top + Math.log(total) };
+}
+
+function eachQuery({ B, Q }: Sizes, heads: number, visit: (at: readonly [number, number, number]) => void): void {
+  for (let b = 0; b < B; b++) for (let h = 0; h < heads; h++) for (let i = 0; i < Q; i++) visit([b, h, i]);
+}
+
+rules(attentionOp, {
+  vjp({ q, k, v, querySegments, keySegments, start }, { y: dy }, { y, lse }, attrs) {
+    const { dq, dk, dv } = gradOp({ q, k, v, querySegments, keySegments, start, y, lse, dy: dy! }, attrs);
+    return { q: dq, k: dk, v: dv };
+  },
+  flops: ({ B, Q, S, D }) => (Q === S ? 2 : 4) * B * Q * S * D,
+  ref(x, { y, lse }, { dims, attrs }) {
+    const { Q, S, D } = dims;
+    const hd = D / attrs.heads;
+    eachQuery(dims, attrs.heads, (at) => {
+      const [b, h, i] = at;
+      const { weights, lse: logTotal } = weightsOf(x, dims, attrs, at);
+      lse[(b * attrs.heads + h) * Q + i] = logTotal;
+      weights.forEach((w, j) => {
+        for (let d = 0; d < hd; d++) y[(b * Q + i) * D + h * hd + d]! += w * x.v[(b * S + j) * D + h * hd + d]!;
+      });
+    });
+  },
+  cases: [
+    { about: 'causal', inputs: plain(2, 19, 24), attrs: { heads: 3, scale: 1 }, tolerance: 5e-5 },
+    { about: 'segments and padding', inputs: segmented(), attrs: { heads: 2, scale: 0.5 }, tolerance: 5e-5 },
+    { about: 'one query of a cache', inputs: cached(), attrs: { heads: 2, scale: 1 }, tolerance: 5e-5 },
+    { about: 'head of 64, longer than a tile', inputs: plain(1, 150, 64), attrs: { heads: 1, scale: 0.125 }, tolerance: 5e-5 },
+  ],
+});
+
+rules(gradOp, {
+  flops: ({ B, Q, S, D }) => (Q === S ? 4 : 8) * B * Q * S * D,
+  ref(x, { dq, dk, dv }, { dims, attrs }) {
+    const { Q, S, D } = dims;
+    const hd = D / attrs.heads;
+    eachQuery(dims, attrs.heads, (at) => {
+      const [b, h, i] = at;
+      const { blind, weights } = weightsOf(x, dims, attrs, at);
+      const query = (b * Q + i) * D + h * hd;
+      let along = 0;
+      for (let d = 0; d < hd; d++) along += x.dy[query + d]! * x.y[query + d]!;
+      weights.forEach((w, j) => {
+        const key = (b * S + j) * D + h * hd;
+        let dw = 0;
+        for (let d = 0; d < hd; d++) {
+          dv[key + d]! += w * x.dy[query + d]!;
+          dw += x.dy[query + d]! * x.v[key + d]!;
+        }
+        const ds = blind ? 0 : w * (dw - along) * attrs.scale;
+        for (let d = 0; d < hd; d++) {
+          dq[query + d]! += ds * x.k[key + d]!;
+          dk[key + d]! += ds * x.q[query + d]!;
+        }
+      });
+    });
+  },
+  // y and lse must belong to q, k and v, so the gradient is checked through attention itself.
+  cases: [],
+});
+
+function plain(rows: number, length: number, features: number) {
+  const ones = exact('i32', [rows, length], new Array<number>(rows * length).fill(1));
+  const x = f(rows, length, features);
+  return { q: x, k: x, v: x, querySegments: ones, keySegments: ones, start: exact('i32', [], [0]) };
+}
+function segmented() {
+  const segments = exact('i32', [2, 9], [1, 1, 1, 2, 2, 2, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
+  return { q: f(2, 9, 16), k: f(2, 9, 16), v: f(2, 9, 16), querySegments: segments, keySegments: segments, start: exact('i32', [], [0]) };
+}
+function cached() {
+  const filled = exact('i32', [1, 12], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+  return { q: f(1, 1, 16), k: f(1, 12, 16), v: f(1, 12, 16), querySegments: exact('i32', [1, 1], [1]), keySegments: filled, start: exact('i32', [], [6]) };
+}
+
+export interface AttentionInputs {
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly v: Tensor;
+  readonly querySegments: Tensor;
+  readonly keySegments: Tensor;
+  /** i[]: the position of the first query among the keys. */
+  readonly start: Tensor;
+}
+/** q [B,Q,D], k and v [B,S,D] → [B,Q,D]. Query i sees key j when j ≤ start + i and both have the same positive segment. */
+export const attention = (inputs: AttentionInputs, { heads, scale }: AttentionAttrs): Tensor => attentionOp({ ...inputs }, { heads, scale }).y;

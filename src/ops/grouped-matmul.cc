@@ -1,0 +1,41 @@
+// grouped_matmul: y[S,F], the rows of expert e = its rows of x[S,D] · w[e]; rows of no expert are zero. Bound by the multipliers.
+#include "../../native/gemm.h"
+#include "../../native/groups.h"
+
+namespace openmoe::OPENMOE_ISA {
+
+static size_t grouped_matmul_scratch(const Call& c) {
+  const i64 experts = c.dim(2, 0);
+  return round_up(2 * (experts + 2) * sizeof(i64), 64) + c.threads() * kMultiplyScratch * sizeof(f32);
+}
+
+KERNEL_WITH_SCRATCH(grouped_matmul, grouped_matmul_scratch) {
+  const i64 rows = c.dim(0, 0), depth = c.dim(0, 1), experts = c.dim(2, 0), cols = c.outs[0].dims[1];
+  const bool turn = c.attrs[0] != 0;
+  i64 *begins = reinterpret_cast<i64*>(c.scratch), *tasks = begins + experts + 2;
+  f32* scratch = reinterpret_cast<f32*>(c.scratch + round_up(2 * (experts + 2) * sizeof(i64), 64));
+  const Split wide(cols, kBlockCols, kTileCols);
+  group_begins(c.in<i32>(2), experts, rows, begins);
+  begins[experts + 1] = rows;  // the rest: one group more, of zeros
+  tasks[0] = 0;
+  for (i64 e = 0; e <= experts; ++e) {
+    tasks[e + 1] = tasks[e] + Split(begins[e + 1] - begins[e], kBlockRows, 1).count * wide.count;
+  }
+  c.parallel(tasks[experts + 1], [&](i64 task, i32 worker) {
+    const i64 e = group_of(tasks, experts + 1, task), local = task - tasks[e];
+    const Split high(begins[e + 1] - begins[e], kBlockRows, 1);
+    const i64 q = local / high.count, j = wide.begin(q), width = wide.size(q);
+    const i64 p = local % high.count, i = begins[e] + high.begin(p);
+    f32* y = c.out<f32>(0) + i * cols + j;
+    if (e == experts) {
+      for (i64 r = 0; r < high.size(p); ++r) __builtin_memset(y + r * cols, 0, width * sizeof(f32));
+      return;
+    }
+    const f32* w = c.in<f32>(1) + e * depth * cols;
+    const View weights = turn ? View{w, 1, depth} : View{w, cols, 1};
+    const View x{c.in<f32>(0) + i * depth, depth, 1};
+    multiply(high.size(p), width, depth, x, weights.at(0, j), y, cols, false, scratch + worker * kMultiplyScratch);
+  });
+}
+
+}  // namespace openmoe::OPENMOE_ISA

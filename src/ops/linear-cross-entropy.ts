@@ -1,0 +1,54 @@
+/** linear_cross_entropy: output projection, cross-entropy and z-loss in tiles, with both gradients in the same pass.   T tokens, D features, V vocabulary. */
+import { op, rules, type Tensor } from '../graph/index.ts';
+import { exact, f, i, shifted } from './cases.ts';
+import { mul } from './elementwise.ts';
+
+interface CrossEntropyAttrs {
+  readonly zLoss: number;
+}
+const lossOp = op(
+  'linear_cross_entropy',
+  { h: 'f[T,D]', w: 'f[D,V]', targets: 'i[T]', scale: 'f[T]' },
+  { loss: 'f[]', ce: 'f[T]', logZ: 'f[T]', dh: 'f[T,D]', dw: 'f[D,V]' },
+  { attrs: ['zLoss'] as const satisfies readonly (keyof CrossEntropyAttrs)[] },
+);
+rules(lossOp, {
+  // loss is all that trains; ce and logZ are observations. dh and dw nobody reads are not computed.
+  vjp: (_, { loss: dloss }, { dh, dw }) => (dloss ? { h: mul(dh, dloss), w: mul(dw, dloss) } : {}),
+  flops: ({ T, D, V }) => 6 * T * D * V,
+  ref({ h, w, targets, scale }, { loss, ce, logZ, dh, dw }, { dims: { T, D, V }, attrs: { zLoss } }) {
+    for (let t = 0; t < T; t++) {
+      const logits = Array.from({ length: V }, (_, v) => {
+        let sum = 0;
+        for (let d = 0; d < D; d++) sum += h[t * D + d]! * w[d * V + v]!;
+        return sum;
+      });
+      const top = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+      const z = top + Math.log(logits.reduce((sum, x) => sum + Math.exp(x - top), 0));
+      logZ[t] = z;
+      ce[t] = z - (logits[targets[t]!] ?? 0);
+      loss[0]! += scale[t]! * (ce[t]! + zLoss * z * z);
+      logits.forEach((x, v) => {
+        const g = scale[t]! * ((1 + 2 * zLoss * z) * Math.exp(x - z) - (v === targets[t] ? 1 : 0));
+        for (let d = 0; d < D; d++) {
+          dh[t * D + d]! += g * w[d * V + v]!;
+          dw[d * V + v]! += g * h[t * D + d]!;
+        }
+      });
+    }
+  },
+  cases: [
+    { about: 'odd', inputs: { h: f(37, 19), w: f(19, 67), targets: i(67, 37), scale: shifted(2, 37) }, attrs: { zLoss: 1e-2 }, tolerance: 1e-4 },
+    { about: 'targets outside the vocabulary', inputs: { h: f(3, 8), w: f(8, 11), targets: exact('i32', [3], [-1, 5, 11]), scale: f(3) }, attrs: { zLoss: 0 }, tolerance: 1e-4 },
+    { about: 'no tokens', inputs: { h: f(0, 8), w: f(8, 11), targets: i(11, 0), scale: f(0) }, attrs: { zLoss: 0 } },
+  ],
+});
+/**
+ * Cross-entropy of h [T,D] · w [D,V] against targets i[T], without [T,V] in memory.
+ * loss [] = Σ scale·(ce + zLoss·logZ²); ce [T] and logZ [T] per token are observations without gradient.
+ * A target outside the vocabulary has no correct class: ce = logZ.
+ */
+export function linearCrossEntropy(inputs: { h: Tensor; w: Tensor; targets: Tensor; scale: Tensor }, attrs: CrossEntropyAttrs) {
+  const { loss, ce, logZ } = lossOp(inputs, attrs);
+  return { loss, ce, logZ };
+}
