@@ -18,8 +18,8 @@ interface FactoredAttrs extends AdafactorAttrs {
 }
 const factoredOp = op(
   'adafactor_factored',
-  { w: 'f[*]', g: 'f[*]', vRow: 'f[B,R]', vCol: 'f[B,C]', lr: 'f[]', decay: 'f[]' },
-  { w: 'f[*]', vRow: 'f[B,R]', vCol: 'f[B,C]' },
+  { w: 'f[*]', g: 'f[*]', vRow: 'f[*]', vCol: 'f[*]', lr: 'f[]', decay: 'f[]' },
+  { w: 'f[*]', vRow: 'f[*]', vCol: 'f[*]' },
   {
     attrs: ['batch', 'rows', 'cols', 'eps1', 'eps2', 'clip'],
     updates: { w: 'w', vRow: 'vRow', vCol: 'vCol' },
@@ -106,7 +106,7 @@ function ramp(n: number): number[] {
   return Array.from({ length: n }, (_, i) => 0.5 + (i % 7) / 5);
 }
 
-/** Factored update; w and g of any shape that is B·R·C numbers, statistics [B,R] and [B,C] (reference 5.1). */
+/** Factored update; w and g of any shape that is B·R·C numbers, statistics of B·R and B·C numbers (reference 5.1). */
 export const adafactorFactored = (
   x: { w: Tensor; g: Tensor; vRow: Tensor; vCol: Tensor; lr: Tensor; decay: Tensor },
   attrs: FactoredAttrs,

@@ -1,7 +1,7 @@
 /** linear_cross_entropy: output projection, cross-entropy and z-loss in tiles, with both gradients in the same pass.   T tokens, D features, V vocabulary. */
 import { op, rules, type Tensor } from '../graph/index.ts';
 import { exact, f, i, shifted } from './cases.ts';
-import { mul } from './elementwise.ts';
+import { add, mul } from './elementwise.ts';
 
 interface CrossEntropyAttrs {
   readonly zLoss: number;
@@ -14,7 +14,10 @@ const lossOp = op(
 );
 rules(lossOp, {
   // loss is all that trains; ce and logZ are observations. dh and dw nobody reads are not computed.
-  vjp: (_, { loss: dloss }, { dh, dw }) => (dloss ? { h: mul(dh, dloss), w: mul(dw, dloss) } : {}),
+  vjp(_, { loss: dloss }, { ce, logZ, dh, dw }, { zLoss }) {
+    if (!dloss) return {};
+    return { h: mul(dh, dloss), w: mul(dw, dloss), scale: mul(add(ce, mul(mul(logZ, logZ), zLoss)), dloss) };
+  },
   flops: ({ T, D, V }) => 6 * T * D * V,
   ref({ h, w, targets, scale }, { loss, ce, logZ, dh, dw }, { dims: { T, D, V }, attrs: { zLoss } }) {
     for (let t = 0; t < T; t++) {

@@ -1,0 +1,19 @@
+/** OpenMoE's feed-forward: a product of three factors with four matrices.   N rows, H hidden, F inner features. */
+import { gatedProduct, matmul, type Tensor } from '../ops/index.ts';
+import { layer, scaledTruncated } from './param.ts';
+
+export interface FeedforwardConfig {
+  readonly hidden: number;
+  readonly inner: number;
+  readonly initScale: number;
+}
+
+export const feedforward = ({ hidden, inner, initScale }: FeedforwardConfig) =>
+  layer({
+    params: {
+      gate: scaledTruncated([hidden, 2 * inner], ['embed', 'mlp'], initScale),
+      up: scaledTruncated([hidden, inner], ['embed', 'mlp'], initScale),
+      down: scaledTruncated([inner, hidden], ['mlp', 'embed'], initScale),
+    },
+    apply: ({ gate, up, down }, x: Tensor): Tensor => matmul(gatedProduct(matmul(x, gate), matmul(x, up)), down), // [N,H]
+  });
