@@ -20,7 +20,7 @@ export function family(name: string, config: DecoderConfig, kind: SparseKind): M
   };
 }
 
-/** Active: blocks with K experts of each MoE layer, and the head (reference 1.4 counts the blocks without router and norms). */
+/** Active: blocks with K experts of each MoE layer, and the head (reference 1.4 counts blocks without routers and norms). */
 function counts(list: Model['list'], c: DecoderConfig): Model['counts'] {
   const size = (keep: (p: Model['list'][number]) => boolean): number =>
     list.filter(keep).reduce((n, p) => n + (p.path.includes('.experts.') ? (sizeOf(p.shape) / c.experts) * c.topK : sizeOf(p.shape)), 0);

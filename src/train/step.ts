@@ -1,6 +1,5 @@
-/** The training step and the evaluation pass as programs. */
-import { add, gradient, type Model, type Program, scope, sliceAxis, type Tensor, trace, type ArgumentSpec } from './vocabulary.ts';
-import { type BatchTensors, losses, type LossConfig } from './loss.ts';
+/** The training step as a program. */
+import { add, type BatchTensors, gradient, losses, type LossConfig, type Model, type Program, scope, sliceAxis, type Tensor, trace, type ArgumentSpec } from './vocabulary.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
 
 export interface StepConfig {
@@ -29,8 +28,8 @@ const batchOf = (args: Readonly<Record<string, Tensor>>): BatchTensors => ({
   weights: args['weights']!,
 });
 
-/** Which router taps are read while training and probing. */
-export const ROUTER_TAPS = /\.router\.(chosen|gates|kept|meanProbs|balanceLoss|routerZ)$/;
+/** Which router taps are read while training. */
+const ROUTER_TAPS = /\.router\.(chosen|gates|kept|balanceLoss|routerZ)$/;
 
 /**
  * One optimizer step. Arguments: parameters by path, slots, the batch (rows accumulate·batch), lr and the optimizer's scalars.
@@ -81,16 +80,4 @@ function accumulated(model: Model, args: Readonly<Record<string, Tensor>>, weigh
   const keys = ['total', 'crossEntropy', 'balanceLoss', 'routerZ'] as const;
   const metrics = Object.fromEntries(keys.flatMap((k) => { const t = total((p) => p.l[k]); return t ? [[k, t]] : []; }));
   return { metrics, grads: weights.map((_, i) => total((p) => p.grads[i])!) };
-}
-
-/** Cross-entropy of each target [N] and router taps, without gradients: evaluation (eval capacity) and probes (either). */
-export function evaluationProgram(model: Model, c: StepConfig, mode: 'train' | 'eval', watch: (tap: string) => boolean = () => false): Program {
-  const specs = {
-    ...Object.fromEntries(model.list.map((p) => [p.path, { shape: p.shape, role: 'parameter' as const }])),
-    ...batchSpecs([c.batch, c.length]),
-  };
-  return trace(`evaluation, ${mode} capacity`, specs, (args) => {
-    const l = losses(model, (path) => args[path]!, { batch: batchOf(args), config: c.losses, mode, padded: c.padded });
-    return { results: { perToken: l.perToken, crossEntropy: l.crossEntropy } };
-  }, watch);
 }

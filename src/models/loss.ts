@@ -1,5 +1,6 @@
 /** The training loss as T5X composes it (reference 3.1).   B rows, S tokens a row, N = B·S. */
-import { add, div, linearCrossEntropy, type Model, mul, reshape, sum, type Tensor } from '../models/index.ts';
+import type { Model } from './model.ts';
+import { add, div, linearCrossEntropy, mul, reshape, sum, type Tensor } from '../nn/index.ts';
 
 export interface LossConfig {
   /** Weight of logZ² per token. */

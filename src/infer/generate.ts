@@ -1,0 +1,105 @@
+/** Text from a language model, one token at a time. */
+import { rng } from '../base/index.ts';
+import type { Tokenizer } from '../text/index.ts';
+import type { LanguageModel, Routed } from './language-model.ts';
+import { distribution, draw, type Sampling } from './sample.ts';
+
+export interface GenerateOptions extends Sampling {
+  readonly maxTokens: number;
+  readonly seed: number;
+  /** Generation ends before the first of these appears. */
+  readonly stop: readonly string[];
+}
+
+export interface Generated {
+  readonly id: number;
+  /** Whole characters that this token completed; empty while a character is unfinished. */
+  readonly text: string;
+  /** Experts that read this token once it was chosen; the last token of all is read by none. */
+  readonly routed: readonly Routed[];
+}
+
+export type Ending = 'eos' | 'stop' | 'length';
+
+/** Experts of the prompt's tokens, begin-of-sequence first. */
+export interface Prompted {
+  readonly ids: readonly number[];
+  readonly routed: readonly Routed[];
+}
+
+/**
+ * Continues `prompt` (begin-of-sequence is prepended). Yields each token; returns why it ended.
+ * Text that might begin a stop string is held back until that is decided.
+ */
+export async function* generate(
+  lm: LanguageModel,
+  tokenizer: Tokenizer,
+  prompt: string,
+  options: GenerateOptions,
+  onPrompt: (prompted: Prompted) => void = () => {},
+  signal?: AbortSignal,
+): AsyncGenerator<Generated, Ending> {
+  const random = rng(options.seed).at('sample');
+  const ids = [tokenizer.bos, ...tokenizer.encode(prompt)];
+  const allowed = (id: number): boolean => id < tokenizer.vocabSize && id !== tokenizer.bos;
+  const decoder = tokenizer.streamDecoder();
+  const gate = stopGate(options.stop);
+  const sequence = lm.begin();
+  try {
+    let read = await sequence.extend(ids, signal);
+    onPrompt({ ids, routed: read.routed });
+    for (let n = 0; n < options.maxTokens && sequence.length < lm.context; n++) {
+      const id = draw(distribution(read.logits, options, allowed), random.uniform(n));
+      if (id === tokenizer.eos) return yield* finish(id, decoder.flush(), gate, 'eos');
+      const { text, stopped } = gate.push(decoder.push(id));
+      if (stopped) return yield* finish(id, '', { ...gate, rest: () => text }, 'stop');
+      read = await sequence.extend([id], signal);
+      yield { id, text, routed: read.routed };
+    }
+    return yield* finish(-1, decoder.flush(), gate, 'length');
+  } finally {
+    sequence.close();
+  }
+}
+
+interface Gate {
+  push(text: string): { text: string; stopped: boolean };
+  rest(): string;
+}
+
+async function* finish(id: number, flushed: string, gate: Gate, why: Ending): AsyncGenerator<Generated, Ending> {
+  const text = (flushed ? gate.push(flushed).text : '') + gate.rest();
+  if (text) yield { id, text, routed: [] };
+  return why;
+}
+
+/** Lets text through except what is, or may become, a stop string. */
+function stopGate(stop: readonly string[]): Gate {
+  let held = '';
+  return {
+    push(text) {
+      held += text;
+      const at = Math.min(...stop.map((s) => held.indexOf(s)).filter((i) => i >= 0), Infinity);
+      if (at < Infinity) {
+        const before = held.slice(0, at);
+        held = '';
+        return { text: before, stopped: true };
+      }
+      const keep = Math.max(0, ...stop.map((s) => overlap(held, s)));
+      const out = held.slice(0, held.length - keep);
+      held = held.slice(held.length - keep);
+      return { text: out, stopped: false };
+    },
+    rest() {
+      const rest = held;
+      held = '';
+      return rest;
+    },
+  };
+}
+
+/** Length of the longest end of `text` that begins `stop`. */
+function overlap(text: string, stop: string): number {
+  for (let n = Math.min(text.length, stop.length - 1); n > 0; n--) if (text.endsWith(stop.slice(0, n))) return n;
+  return 0;
+}
