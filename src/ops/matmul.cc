@@ -12,16 +12,14 @@ KERNEL_WITH_SCRATCH(matmul, matmul_scratch) {
   const i64 depth = c.dim(0, turn_a ? rank - 2 : rank - 1);
   i64 batch = 1;
   for (i32 i = 0; i < rank - 2; ++i) batch *= c.dim(0, i);
-  const Split high(rows, kBlockRows, 1), wide(cols, kBlockCols, kTileCols);
-  c.parallel(batch * high.count * wide.count, [&](i64 task, i32 worker) {
-    const i64 n = task / (high.count * wide.count), p = task / wide.count % high.count, q = task % wide.count;
+  const Grid grid(rows, cols);
+  c.parallel(batch * grid.count(), [&](i64 task, i32 worker) {
+    const i64 n = task / grid.count();
     const f32 *a_data = c.in<f32>(0) + n * rows * depth, *b_data = c.in<f32>(1) + n * depth * cols;
     const View a = turn_a ? View{a_data, 1, rows} : View{a_data, depth, 1};
     const View b = turn_b ? View{b_data, 1, depth} : View{b_data, cols, 1};
-    const i64 i = high.begin(p), j = wide.begin(q);
-    f32* y = c.out<f32>(0) + (n * rows + i) * cols + j;
     f32* scratch = reinterpret_cast<f32*>(c.scratch) + worker * kMultiplyScratch;
-    multiply(high.size(p), wide.size(q), depth, a.at(i, 0), b.at(0, j), y, cols, false, scratch);
+    multiply_block(grid, task % grid.count(), depth, a, b, c.out<f32>(0) + n * rows * cols, cols, false, scratch);
   });
 }
 

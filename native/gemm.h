@@ -1,0 +1,104 @@
+// The blocked matrix product c = a·b (+ c) in f32: packed panels, one register tile, sums over K in ascending order.
+// An element's bits depend on its row of a, its column of b and K alone: not on its neighbours, the blocks or the threads.
+#pragma once
+#include "pack.h"
+
+namespace openmoe::OPENMOE_ISA {
+
+// A block of a (rows × depth) stays in a core's L2 cache, of 1 MB where there is AVX-512 and of half as much elsewhere, while
+// panels of b (depth × kTileCols) pass through L1.
+constexpr i64 kBlockDepth = kLanes == 16 ? 512 : 256;
+constexpr i64 kBlockRows = kTileRows * (268 / kTileRows), kBlockCols = kTileCols * (1024 / kTileCols);
+
+// Packed rows times one packed panel of columns.
+inline void multiply_panel(i64 rows, i64 depth, const f32* a, const f32* b, f32* c, i64 c_step, i64 cols, bool add, Ahead* next) {
+  const RowPanels split(rows);
+  for (i64 p = 0; p < split.panels; ++p) {
+    const i64 i = split.begin(p), height = split.height(p);
+    multiply_rows(height, {depth, a + i * depth, height, b, kTileCols, c + i * c_step, c_step, cols, add}, next);
+  }
+}
+
+// Packed rows times packed columns.
+inline void multiply_packed(i64 rows, i64 cols, i64 depth, const f32* a, const f32* b, f32* c, i64 c_step, bool add) {
+  for (i64 j = 0; j < cols; j += kTileCols) {
+    multiply_panel(rows, depth, a, b + j * depth, c + j, c_step, smaller(kTileCols, cols - j), add, nullptr);
+  }
+}
+
+// Floats of scratch that one worker needs in multiply().
+constexpr i64 kPackedRows = kBlockRows * kBlockDepth, kPackedCols = kTileCols * kBlockDepth;
+constexpr i64 kMultiplyScratch = (kPackedRows + kPackedCols + kLanes + 15) / 16 * 16;
+
+// The part of b that the panel from column j on is packed from.
+inline Ahead source_of_panel(View b, i64 cols, i64 depth) {
+  return b.col == 1 ? Ahead(b.data, cols, b.row, depth) : Ahead(b.data, depth, b.col, cols);
+}
+
+// c (rows × cols, c_step floats from row to row) = a·b, or c += a·b, on the calling thread. Any size, zeros included.
+inline void multiply(i64 rows, i64 cols, i64 depth, View a, View b, f32* c, i64 c_step, bool add, f32* scratch) {
+  f32 *packed_cols = scratch, *packed_rows = scratch + kPackedCols;
+  if (depth == 0 && !add) {
+    for (i64 i = 0; i < rows; ++i) __builtin_memset(c + i * c_step, 0, cols * sizeof(f32));
+  }
+  for (i64 i = 0; i < rows; i += kBlockRows) {
+    const i64 high = smaller(kBlockRows, rows - i);
+    for (i64 k = 0; k < depth; k += kBlockDepth) {
+      const i64 deep = smaller(kBlockDepth, depth - k);
+      pack_rows(a.at(i, k), high, deep, packed_rows);
+      i64 j = 0;
+      if (rows <= kTileRows && b.col == 1) {
+        const i64 strip = strip_vectors(rows) * kLanes;
+        for (; j + strip <= cols; j += strip) {
+          multiply_strip_rows(rows, {deep, packed_rows, rows, b.at(k, j).data, b.row, c + j, c_step, strip, add || k > 0});
+        }
+      }
+      for (; j < cols; j += kTileCols) {
+        const i64 width = smaller(kTileCols, cols - j), left = smaller(kTileCols, cols - j - width);
+        pack_panel(b.at(k, j).data, b.col, b.row, width, deep, packed_cols, kTileCols);
+        Ahead next = left > 0 ? source_of_panel(b.at(k, j + width), left, deep) : Ahead();
+        multiply_panel(high, deep, packed_rows, packed_cols, c + i * c_step + j, c_step, width, add || k > 0, &next);
+      }
+    }
+  }
+}
+
+// An even split of a length into parts of at most `limit`, each but the last a multiple of `unit`.
+struct Split {
+  i64 length, step, count;
+  Split(i64 n, i64 limit, i64 unit) : length(n) {
+    step = larger<i64>(1, round_up(ceil_div(n, larger<i64>(1, ceil_div(n, limit))), unit));
+    count = ceil_div(n, step);
+  }
+  i64 begin(i64 p) const { return p * step; }
+  i64 size(i64 p) const { return smaller(step, length - p * step); }
+};
+
+// A product cut into blocks of like height and width, the cheapest to pack: into 8 at least, for the sake of several threads,
+// unless they would become too small to be fast.
+struct Grid {
+  Split high, wide;
+  Grid(i64 rows, i64 cols) : high(rows, kBlockRows, 1), wide(cols, kBlockCols, kTileCols) {
+    i64 down = power_of_two(high.count), across = larger<i64>(1, wide.count);
+    while (down * across < 8 && (rows / down > 8 * kTileRows || cols / across > 8 * kTileCols)) {
+      rows / down > cols / across || cols / across <= 8 * kTileCols ? down *= 2 : across *= 2;
+    }
+    high = Split(rows, larger<i64>(1, ceil_div(rows, down)), 1);
+    wide = Split(cols, larger<i64>(1, ceil_div(cols, across)), kTileCols);
+  }
+  // Three blocks would leave one of two threads idle for a third of the time.
+  static i64 power_of_two(i64 n) {
+    i64 p = 1;
+    while (p < n && n < 16) p *= 2;
+    return larger(p, n);
+  }
+  i64 count() const { return high.count * wide.count; }
+};
+
+// One block of the grid of c = a·b, or c += a·b.
+inline void multiply_block(const Grid& g, i64 block, i64 depth, View a, View b, f32* c, i64 c_step, bool add, f32* scratch) {
+  const i64 p = block % g.high.count, q = block / g.high.count, i = g.high.begin(p), j = g.wide.begin(q);
+  multiply(g.high.size(p), g.wide.size(q), depth, a.at(i, 0), b.at(0, j), c + i * c_step + j, c_step, add, scratch);
+}
+
+}  // namespace openmoe::OPENMOE_ISA

@@ -1,0 +1,115 @@
+// Peak: independent multiply-adds that never leave the registers. Bandwidth: sums and increments over 64 MB a thread.
+#include "probe.h"
+
+#include <time.h>
+
+#include "vm.h"
+
+namespace openmoe {
+namespace {
+
+double now() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+constexpr int kChains = 14;  // enough to hide a latency of 4 cycles on two units, few enough for 16 registers
+constexpr int kRounds = 200000;
+
+// The barrier keeps each accumulator in its register and stops the compiler from folding the loop.
+#define BURN(width)                                                                         \
+  typedef float V __attribute__((vector_size(width)));                                      \
+  V acc[kChains];                                                                           \
+  for (int i = 0; i < kChains; ++i) acc[i] = V{} + 1.0f + 0.001f * static_cast<float>(i);   \
+  const V a = V{} + 0.9999f, b = V{} + 0.0001f;                                             \
+  for (int r = 0; r < kRounds; ++r) {                                                       \
+    _Pragma("GCC unroll 14") for (int i = 0; i < kChains; ++i) acc[i] = acc[i] * a + b;     \
+    _Pragma("GCC unroll 14") for (int i = 0; i < kChains; ++i) asm volatile("" : "+" REG(acc[i])); \
+  }                                                                                         \
+  float sum = 0;                                                                            \
+  for (int i = 0; i < kChains; ++i) sum += acc[i][0];                                       \
+  return sum;
+
+#if defined(__x86_64__)
+#define REG "v"
+__attribute__((target("avx512f"))) float burn512() { BURN(64) }
+#undef REG
+#define REG "x"
+__attribute__((target("avx2,fma"))) float burn256() { BURN(32) }
+float burn(int* lanes) {
+  if (__builtin_cpu_supports("avx512f")) return *lanes = 16, burn512();
+  return *lanes = 8, burn256();
+}
+#else
+#define REG "w"
+float burn128() { BURN(16) }
+float burn(int* lanes) { return *lanes = 4, burn128(); }
+#endif
+
+volatile float sink;
+
+struct Stream {
+  float* data;
+  i64 floats;
+  bool write;
+};
+typedef float Wide __attribute__((vector_size(64), aligned(64), may_alias));
+
+void stream(const Stream& s, i64 part) {
+  Wide* p = reinterpret_cast<Wide*>(s.data + part * s.floats);
+  const i64 n = s.floats / 16;
+  if (s.write) {
+    for (i64 i = 0; i < n; ++i) p[i] = p[i] + 1.0f;
+    return;
+  }
+  Wide sum[4] = {};
+  for (i64 i = 0; i + 4 <= n; i += 4)
+    for (int k = 0; k < 4; ++k) sum[k] += p[i + k];
+  sink = sum[0][0] + sum[1][1] + sum[2][2] + sum[3][3];
+}
+
+}  // namespace
+
+double probe_peak(Team* team, double seconds) {
+  double best = 0;
+  const double end = now() + seconds;
+  do {
+    int lanes = 0;
+    const double start = now();
+    team->run(*team, team->threads, [](void* l, i64, i32) { sink = burn(static_cast<int*>(l)); }, &lanes);
+    const double flops = 2.0 * lanes * kChains * kRounds * team->threads;
+    const double rate = flops / (now() - start) * 1e-9;
+    if (rate > best) best = rate;
+  } while (now() < end);
+  return best;
+}
+
+Bandwidth probe_bandwidth(Team* team, double seconds) {
+  constexpr i64 kFloats = 16 << 20;
+  size_t mapped = 0;
+  char* memory = map_memory(sizeof(float) * kFloats * team->threads, &mapped);
+  if (!memory) return {0, 0};
+  Stream s{reinterpret_cast<float*>(memory), kFloats, true};
+  const auto once = [&] {
+    const double start = now();
+    team->run(*team, team->threads, [](void* c, i64 part, i32) { stream(*static_cast<Stream*>(c), part); }, &s);
+    const double bytes = sizeof(float) * kFloats * team->threads * (s.write ? 2.0 : 1.0);
+    return bytes / (now() - start) * 1e-9;
+  };
+  Bandwidth best{0, 0};
+  once();  // touches every page
+  const double end = now() + seconds;
+  do {
+    s.write = true;
+    const double update = once();
+    s.write = false;
+    const double read = once();
+    if (update > best.update) best.update = update;
+    if (read > best.read) best.read = read;
+  } while (now() < end);
+  unmap_memory(memory, mapped);
+  return best;
+}
+
+}  // namespace openmoe

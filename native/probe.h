@@ -1,0 +1,16 @@
+// What this machine can do at this moment: register arithmetic and memory bandwidth.
+#pragma once
+#include "kernel.h"
+
+namespace openmoe {
+
+// Best GFLOP/s of multiply-adds in registers, on all threads of the team at once, over about that many seconds.
+double probe_peak(Team* team, double seconds);
+struct Bandwidth {
+  double read;    // GB/s of reads
+  double update;  // GB/s of reads and writes in place
+};
+// Over buffers well beyond the caches. read is 0 when memory cannot be had.
+Bandwidth probe_bandwidth(Team* team, double seconds);
+
+}  // namespace openmoe

@@ -1,0 +1,182 @@
+// Threads that take tasks from one counter. A call publishes a job, everyone takes tasks until none is left, the caller waits for
+// the last. Waiting spins briefly and then sleeps in the kernel: on shared cores a long spin would steal the time it waits for.
+#include "threads.h"
+
+#include <atomic>
+#include <new>
+#include <pthread.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#endif
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace openmoe {
+namespace {
+
+void relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// A word that threads wait on until it differs from what they saw.
+struct Signal {
+  std::atomic<uint32_t> value{0};
+  std::atomic<int> sleepers{0};
+#if !defined(__linux__)
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+#endif
+
+  void wait(uint32_t seen, int spins) {
+    for (int i = 0; i < spins; ++i) {
+      if (value.load(std::memory_order_acquire) != seen) return;
+      relax();
+    }
+    sleepers.fetch_add(1);
+#if defined(__linux__)
+    while (value.load() == seen) syscall(SYS_futex, &value, FUTEX_WAIT_PRIVATE, seen, nullptr, nullptr, 0);
+#else
+    pthread_mutex_lock(&mutex);
+    while (value.load(std::memory_order_acquire) == seen) pthread_cond_wait(&changed, &mutex);
+    pthread_mutex_unlock(&mutex);
+#endif
+    sleepers.fetch_sub(1);
+  }
+  // Raises the value and wakes those who sleep; spinning threads see it by themselves.
+  void raise() {
+    value.fetch_add(1);
+    if (sleepers.load() == 0) return;
+#if defined(__linux__)
+    syscall(SYS_futex, &value, FUTEX_WAKE_PRIVATE, 1 << 30, nullptr, nullptr, 0);
+#else
+    pthread_mutex_lock(&mutex);
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&mutex);
+#endif
+  }
+};
+
+// About 20 µs: longer than the gap between two kernels of a step, shorter than a time slice.
+constexpr int kSpins = 2000;
+
+}  // namespace
+
+struct Pool {
+  Team team;  // first: the kernel's Team& is the Pool
+  pthread_t* threads = nullptr;
+  int started = 0;
+  Signal job;       // grows by one with each job
+  Signal finished;  // grows by one when the last worker leaves a job
+  std::atomic<int64_t> next{0};
+  std::atomic<int> inside{0};
+  std::atomic<bool> stop{false};
+  int64_t count = 0;
+  void (*task)(void*, i64, i32) = nullptr;
+  void* context = nullptr;
+  bool busy = false;  // only the caller's thread reads and writes it
+};
+
+namespace {
+
+struct Start {
+  Pool* pool;
+  int worker;
+};
+
+void take(Pool& pool, i32 worker) {
+  for (;;) {
+    const int64_t index = pool.next.fetch_add(1, std::memory_order_relaxed);
+    if (index >= pool.count) return;
+    pool.task(pool.context, index, worker);
+  }
+}
+
+void* work(void* argument) {
+  const Start start = *static_cast<Start*>(argument);
+  delete static_cast<Start*>(argument);
+  Pool& pool = *start.pool;
+  const FlushDenormals flush;
+  uint32_t seen = 0;
+  for (;;) {
+    pool.job.wait(seen, kSpins);
+    ++seen;
+    if (pool.stop.load(std::memory_order_acquire)) return nullptr;
+    take(pool, start.worker);
+    if (pool.inside.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      pool.finished.raise();
+    }
+  }
+}
+
+void run(Team& team, i64 count, void (*task)(void*, i64, i32), void* context) {
+  Pool& pool = reinterpret_cast<Pool&>(team);
+  if (pool.started == 0 || count <= 1 || pool.busy) {
+    for (i64 i = 0; i < count; ++i) task(context, i, 0);
+    return;
+  }
+  pool.busy = true;
+  pool.task = task;
+  pool.context = context;
+  pool.count = count;
+  pool.next.store(0, std::memory_order_relaxed);
+  pool.inside.store(pool.started, std::memory_order_relaxed);
+  const uint32_t before = pool.finished.value.load(std::memory_order_acquire);
+  pool.job.raise();
+  take(pool, 0);
+  pool.finished.wait(before, kSpins);
+  pool.busy = false;
+}
+
+}  // namespace
+
+Pool* pool_create(int threads) {
+  Pool* pool = new (std::nothrow) Pool;
+  if (!pool) return nullptr;
+  pool->team.run = run;
+  pool->threads = new (std::nothrow) pthread_t[threads > 0 ? threads : 1];
+  for (int i = 1; pool->threads && i < threads; ++i) {
+    Start* start = new (std::nothrow) Start{pool, i};
+    if (!start || pthread_create(&pool->threads[pool->started], nullptr, work, start) != 0) {
+      delete start;
+      break;
+    }
+    ++pool->started;
+  }
+  pool->team.threads = pool->started + 1;
+  return pool;
+}
+
+void pool_destroy(Pool* pool) {
+  if (!pool) return;
+  pool->stop.store(true, std::memory_order_release);
+  pool->job.raise();
+  for (int i = 0; i < pool->started; ++i) pthread_join(pool->threads[i], nullptr);
+  delete[] pool->threads;
+  delete pool;
+}
+
+Team* pool_team(Pool* pool) { return &pool->team; }
+
+#if defined(__x86_64__)
+FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(static_cast<unsigned>(saved_) | 0x8040); }
+FlushDenormals::~FlushDenormals() { _mm_setcsr(static_cast<unsigned>(saved_)); }
+#elif defined(__aarch64__)
+FlushDenormals::FlushDenormals() {
+  asm volatile("mrs %0, fpcr" : "=r"(saved_));
+  asm volatile("msr fpcr, %0" ::"r"(saved_ | (1ull << 24)));
+}
+FlushDenormals::~FlushDenormals() { asm volatile("msr fpcr, %0" ::"r"(saved_)); }
+#else
+FlushDenormals::FlushDenormals() : saved_(0) {}
+FlushDenormals::~FlushDenormals() {}
+#endif
+
+}  // namespace openmoe

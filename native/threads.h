@@ -1,0 +1,23 @@
+// The engine's own threads: they wait briefly by spinning, then sleep until called.
+#pragma once
+#include "kernel.h"
+
+namespace openmoe {
+
+// Starts a team of that many threads, the caller included. Null when threads cannot be started.
+struct Pool;
+Pool* pool_create(int threads);
+void pool_destroy(Pool*);
+Team* pool_team(Pool*);
+
+// While it lives, denormal numbers are zero on this thread, as they are on the pool's: the same bits whoever computes.
+class FlushDenormals {
+ public:
+  FlushDenormals();
+  ~FlushDenormals();
+
+ private:
+  unsigned long long saved_;
+};
+
+}  // namespace openmoe

@@ -1,0 +1,155 @@
+// The register tile of the matrix product: sums of a few rows by a few vectors of columns, over the whole depth.
+#pragma once
+#include "vector-math.h"
+
+namespace openmoe::OPENMOE_ISA {
+
+// The register tile: rows × (vectors · lanes) sums, the vectors of b, and one broadcast element of a.
+#if defined(__AVX512F__)
+constexpr int kTileRows = 14, kTileVectors = 2;
+#elif defined(__AVX2__)
+constexpr int kTileRows = 6, kTileVectors = 2;
+#else
+constexpr int kTileRows = 8, kTileVectors = 3;
+#endif
+constexpr i64 kTileCols = kTileVectors * kLanes;
+
+// Memory that is needed soon, fetched a cache line at a time while a tile computes: `runs` runs of `lines` lines.
+struct Ahead {
+  static constexpr i64 kLine = 64;
+  const char* at;
+  i64 left, lines, jump, runs;
+  Ahead() : at(nullptr), left(0), lines(0), jump(0), runs(0) {}
+  Ahead(const f32* data, i64 floats, i64 step, i64 count) : at(reinterpret_cast<const char*>(data)), runs(count) {
+    left = lines = ceil_div(floats * 4, kLine);
+    jump = step * 4 - lines * kLine;
+  }
+  void fetch() {
+    __builtin_prefetch(at);
+    at += kLine;
+    if (--left == 0) {
+      at += jump;
+      left = lines;
+      --runs;
+    }
+  }
+};
+
+// c[i][j] (+)= Σ_k a[k·a_step + i] · b[k·b_step + j] for the rows of the kernel and j < cols <= kTileCols.
+struct Tile {
+  i64 depth;
+  const f32* a;
+  i64 a_step;
+  const f32* b;  // kTileCols may be read of each row
+  i64 b_step;
+  f32* c;
+  i64 c_step, cols;
+  bool add;
+};
+
+template <int Rows, bool Fetch> void multiply_tile(const Tile& t, [[maybe_unused]] Ahead* next) {
+  vf sum[Rows][kTileVectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kTileVectors; ++j) {
+      sum[i][j] = vf{};
+      __builtin_prefetch(t.c + i * t.c_step + j * kLanes, 1);
+    }
+  }
+  const f32 *a = t.a, *b = t.b;
+  const i64 a_step = t.a_step, b_step = t.b_step;
+  [[maybe_unused]] Ahead ahead;
+  if constexpr (Fetch) ahead = *next;
+  for (i64 k = t.depth; k > 0; --k, a += a_step, b += b_step) {
+    if constexpr (Fetch) ahead.fetch();
+    vf row[kTileVectors];
+#pragma GCC unroll 4
+    for (int j = 0; j < kTileVectors; ++j) row[j] = load(b + j * kLanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+      const vf x = splat(a[i]);
+#pragma GCC unroll 4
+      for (int j = 0; j < kTileVectors; ++j) sum[i][j] += x * row[j];
+    }
+  }
+  if constexpr (Fetch) *next = ahead;
+  if (t.cols == kTileCols) {
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+      for (int j = 0; j < kTileVectors; ++j) {
+        f32* c = t.c + i * t.c_step + j * kLanes;
+        store(c, t.add ? load(c) + sum[i][j] : sum[i][j]);
+      }
+    }
+    return;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kTileVectors; ++j) {
+      const i64 lanes = smaller<i64>(kLanes, t.cols - j * kLanes);
+      f32* c = t.c + i * t.c_step + j * kLanes;
+      if (lanes > 0) store_part(c, t.add ? load_part(c, lanes) + sum[i][j] : sum[i][j], lanes);
+    }
+  }
+}
+
+// The same for few rows, where packing b would cost as much as the product: b is read where it lies, in strips as wide as the
+// registers allow.
+constexpr int strip_vectors(i64 rows) {
+  const int vectors = kTileRows * kTileVectors / static_cast<int>(rows);
+  return vectors < 16 ? vectors : 16;
+}
+
+template <int Rows> void multiply_strip(const Tile& t) {
+  constexpr int vectors = strip_vectors(Rows);
+  constexpr i64 ahead = 12;  // rows of b on their way from memory
+  vf sum[Rows][vectors] = {};
+  const f32 *a = t.a, *b = t.b;
+  for (i64 k = 0; k < t.depth; ++k, a += t.a_step, b += t.b_step) {
+#pragma GCC unroll 16
+    for (int j = 0; j < vectors; ++j) {
+      const vf row = load(b + j * kLanes);
+      if (j * kLanes % 16 == 0) __builtin_prefetch(b + ahead * t.b_step + j * kLanes);
+#pragma GCC unroll 16
+      for (int i = 0; i < Rows; ++i) sum[i][j] += splat(a[i]) * row;
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 16
+    for (int j = 0; j < vectors; ++j) {
+      f32* c = t.c + i * t.c_step + j * kLanes;
+      store(c, t.add ? load(c) + sum[i][j] : sum[i][j]);
+    }
+  }
+}
+
+template <int... I> struct Sequence {};
+template <int N, int... I> struct CountTo : CountTo<N - 1, N - 1, I...> {};
+template <int... I> struct CountTo<0, I...> { using type = Sequence<I...>; };
+
+namespace tile {
+
+template <int... I> inline void run(i64 rows, const Tile& t, Ahead* next, Sequence<I...>) {
+  static constexpr void (*kernels[])(const Tile&, Ahead*) = {multiply_tile<I + 1, false>...};
+  static constexpr void (*fetching[])(const Tile&, Ahead*) = {multiply_tile<I + 1, true>...};
+  (next && next->runs > 0 ? fetching : kernels)[rows - 1](t, next);
+}
+
+template <int... I> inline void run_strip(i64 rows, const Tile& t, Sequence<I...>) {
+  static constexpr void (*kernels[])(const Tile&) = {multiply_strip<I + 1>...};
+  kernels[rows - 1](t);
+}
+
+}  // namespace tile
+
+// 1 <= rows <= kTileRows. Fetches `next` meanwhile, if there is such.
+inline void multiply_rows(i64 rows, const Tile& t, Ahead* next = nullptr) { tile::run(rows, t, next, CountTo<kTileRows>::type{}); }
+
+// cols must be strip_vectors(rows) · kLanes.
+inline void multiply_strip_rows(i64 rows, const Tile& t) { tile::run_strip(rows, t, CountTo<kTileRows>::type{}); }
+
+}  // namespace openmoe::OPENMOE_ISA

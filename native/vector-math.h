@@ -1,0 +1,121 @@
+// Elementary functions on a vector register: exp, log, tanh within 1.3 ulp and sigmoid within 2.3 (measured on every 257th float),
+// part loads and stores, and sums and maxima across lanes in a fixed order.
+// Results below the smallest normal number are zero, as the engine's threads run with denormals flushed.
+#pragma once
+#include "kernel.h"
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace openmoe::OPENMOE_ISA {
+
+constexpr f32 kInfinity = __builtin_inff();
+
+inline vi load(const i32* p) { return *reinterpret_cast<const viu*>(p); }
+inline vf vmax(vf a, vf b) { return a > b ? a : b; }
+inline vf vmin(vf a, vf b) { return a < b ? a : b; }
+inline vf vabs(vf x) { return (vf)((vi)x & 0x7fffffff); }
+
+// The first n lanes from memory (all of them for n >= kLanes), zero in the others; nothing beyond p[n-1] is touched.
+inline vf load_part(const f32* p, i64 n) {
+  if (n >= kLanes) return load(p);
+#if defined(__AVX512F__)
+  return (vf)_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+#elif defined(__AVX2__)
+  const vi lane{0, 1, 2, 3, 4, 5, 6, 7};
+  return (vf)_mm256_maskload_ps(p, (__m256i)(lane < static_cast<i32>(n)));
+#else
+  vf v{};
+  for (i64 i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+#endif
+}
+
+inline void store_part(f32* p, vf v, i64 n) {
+  if (n >= kLanes) return store(p, v);
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), (__m512)v);
+#else
+  for (i64 i = 0; i < n; ++i) p[i] = v[i];
+#endif
+}
+
+// Sum and maximum of all lanes: upper half onto lower half, until one is left.
+template <class F> inline f32 fold_lanes(vf v, F f) {
+  f32 lane[kLanes];
+  __builtin_memcpy(lane, &v, sizeof v);
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) lane[i] = f(lane[i], lane[i + half]);
+  }
+  return lane[0];
+}
+inline f32 hsum(vf v) {
+  return fold_lanes(v, [](f32 a, f32 b) { return a + b; });
+}
+inline f32 hmax(vf v) {
+  return fold_lanes(v, [](f32 a, f32 b) { return a > b ? a : b; });
+}
+
+// x·log2(e) = n + f, |f| <= 1/2: exp(x) = 2^n · exp(r), r = x − n·ln 2 in two pieces (Cody and Waite 1980); the Taylor-like
+// polynomial for exp(r) is the minimax one of Cephes' expf (S. Moshier, 1989). 2^n is added to the exponent bits.
+inline vf vexp(vf x) {
+  const vf shifted = x * 1.44269504088896341f + 12582912.f;  // 1.5·2^23: the low bits of the sum hold n
+  const vf n = shifted - 12582912.f;
+  vf r = x - n * 0.693359375f;
+  r = r + n * 2.12194440e-4f;
+  vf p = splat(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.f;
+  vf y = (vf)((vi)p + ((vi)shifted << 23));
+  y = x >= -87.3365447f ? y : vf{};
+  return x <= 88.7228394f ? y : x * kInfinity;  // overflow, or NaN
+}
+
+// x = 2^e · m with m in [√½, √2): log x = e·ln 2 + log m, the latter by Cephes' logf polynomial.
+inline vf vlog(vf x) {
+  const auto tiny = x < 1.17549435e-38f;
+  const vf scaled = tiny ? x * 8388608.f : x;
+  const vi bits = (vi)scaled;
+  const vi e = ((bits - 0x3f3504f3) >> 23);  // 0x3f3504f3 = √½
+  const vf m = (vf)(bits - (e << 23)) - 1.f;
+  const vf k = __builtin_convertvector(e, vf) - (tiny ? splat(23.f) : vf{});
+  const vf z = m * m;
+  vf p = splat(7.0376836292e-2f);
+  p = p * m - 1.1514610310e-1f;
+  p = p * m + 1.1676998740e-1f;
+  p = p * m - 1.2420140846e-1f;
+  p = p * m + 1.4249322787e-1f;
+  p = p * m - 1.6668057665e-1f;
+  p = p * m + 2.0000714765e-1f;
+  p = p * m - 2.4999993993e-1f;
+  p = p * m + 3.3333331174e-1f;
+  vf y = p * m * z + k * -2.12194440e-4f - z * 0.5f;
+  y = (m + y) + k * 0.693359375f;
+  y = x < kInfinity ? y : x;                                  // +inf, NaN
+  y = x > 0.f ? y : (x == 0.f ? splat(-kInfinity) : (x == x ? splat(__builtin_nanf("")) : x));
+  return y;
+}
+
+inline vf vsigmoid(vf x) { return 1.f / (1.f + vexp(-x)); }
+
+// Near zero an odd polynomial (Cephes' tanhf), elsewhere 1 − 2/(exp 2|x| + 1) with the sign of x.
+inline vf vtanh(vf x) {
+  const vf a = vabs(x);
+  const vf z = x * x;
+  vf p = splat(-5.70498872745e-3f);
+  p = p * z + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  const vf near = p * z * x + x;
+  const vf far = 1.f - 2.f / (vexp(a + a) + 1.f);
+  const vi sign = (vi)x & (i32)0x80000000;
+  const vf signed_far = (vf)((vi)far | sign);
+  return a < 0.625f ? near : (x == x ? signed_far : x);
+}
+
+}  // namespace openmoe::OPENMOE_ISA

@@ -1,0 +1,207 @@
+// Loading checks a program completely: kernels then trust shapes, offsets and counts, and only values remain unknown.
+#include "vm.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define DECLARE_ISA(isa)                    \
+  namespace isa {                           \
+  extern const Kernel* kernels;             \
+  extern const BlockOp* block_ops;          \
+  }
+
+namespace openmoe {
+
+#if defined(OPENMOE_HAS_AVX512)
+DECLARE_ISA(avx512)
+#endif
+#if defined(OPENMOE_HAS_AVX2)
+DECLARE_ISA(avx2)
+#endif
+#if defined(OPENMOE_HAS_NEON)
+DECLARE_ISA(neon)
+#endif
+
+const std::vector<Isa>& isas() {
+  static const std::vector<Isa> all = {
+#if defined(OPENMOE_HAS_AVX512)
+      {"avx512",
+       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"),
+       &avx512::kernels, &avx512::block_ops},
+#endif
+#if defined(OPENMOE_HAS_AVX2)
+      {"avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), &avx2::kernels, &avx2::block_ops},
+#endif
+#if defined(OPENMOE_HAS_NEON)
+      {"neon", true, &neon::kernels, &neon::block_ops},
+#endif
+  };
+  return all;
+}
+
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr double kMaxBytes = 1e13;
+
+// Reads numbers in order and remembers the first that is missing or not a whole number in range.
+class Reader {
+ public:
+  Reader(const double* words, size_t count) : words_(words), count_(count) {}
+  double number() {
+    if (at_ >= count_) return fail("it ends too early"), 0;
+    return words_[at_++];
+  }
+  int64_t whole(double low, double high, const char* what) {
+    const double x = number();
+    if (!(x >= low && x <= high) || x != static_cast<double>(static_cast<int64_t>(x))) return fail(what), static_cast<int64_t>(low);
+    return static_cast<int64_t>(x);
+  }
+  void fail(const std::string& what) {
+    if (error_.empty()) error_ = what + " at word " + std::to_string(at_);
+  }
+  bool ok() const { return error_.empty(); }
+  bool done() const { return at_ == count_; }
+  const std::string& error() const { return error_; }
+
+ private:
+  const double* words_;
+  size_t count_, at_ = 0;
+  std::string error_;
+};
+
+template <class T> const T* find(const T* list, const std::string& name) {
+  for (; list; list = list->next)
+    if (name == list->op) return list;
+  return nullptr;
+}
+
+double now() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_nsec);
+}
+
+}  // namespace
+
+char* map_memory(size_t bytes, size_t* mapped) {
+  *mapped = (bytes + 2 * kHugePage - 1) / kHugePage * kHugePage;
+  void* memory = mmap(nullptr, *mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  // Trim to alignment, so that whole huge pages fit.
+  char* start = static_cast<char*>(memory);
+  const size_t skip = (kHugePage - reinterpret_cast<uintptr_t>(start) % kHugePage) % kHugePage;
+  if (skip) munmap(start, skip);
+  *mapped -= skip;
+#if defined(MADV_HUGEPAGE)
+  if (bytes >= kHugePage) madvise(start + skip, *mapped, MADV_HUGEPAGE);
+#endif
+  return start + skip;
+}
+
+void unmap_memory(char* memory, size_t mapped) {
+  if (memory) munmap(memory, mapped);
+}
+
+Machine::~Machine() { release(); }
+
+void Machine::release() {
+  unmap_memory(arena_, arena_mapped_);
+  unmap_memory(scratch_, scratch_mapped_);
+  arena_ = scratch_ = nullptr;
+}
+
+std::string Machine::load(const double* words, size_t count, const std::vector<std::string>& names, const Isa& isa, int threads) {
+  Reader in(words, count);
+  if (in.number() != kMagic) return "not a program of this version";
+  arena_bytes_ = static_cast<size_t>(in.whole(0, kMaxBytes, "bad arena size"));
+  const double limit = static_cast<double>(count);
+  const int64_t arguments = in.whole(0, limit, "bad argument count"), values = in.whole(0, limit, "bad value count");
+  const int64_t instructions = in.whole(0, limit, "bad instruction count"), copies = in.whole(0, limit, "bad copy count");
+  for (int64_t i = 0; in.ok() && i < arguments; ++i) argument_bytes_.push_back(static_cast<size_t>(in.whole(0, kMaxBytes, "bad argument size")));
+
+  for (int64_t i = 0; in.ok() && i < values; ++i) {
+    Array array{};
+    array.dtype = static_cast<DType>(in.whole(0, 1, "unknown dtype"));
+    const bool argument = in.whole(0, 1, "unknown place") == 1;
+    const int64_t where = in.whole(0, argument ? static_cast<double>(arguments) - 1 : kMaxBytes, "a value outside its memory");
+    array.rank = static_cast<i32>(in.whole(0, kMaxRank, "bad rank"));
+    double size = 4;
+    for (int d = 0; d < kMaxRank; ++d) {
+      array.dims[d] = in.whole(0, 2147483647, "bad dimension");
+      if (d < array.rank) size *= static_cast<double>(array.dims[d]);
+    }
+    const double room = argument ? static_cast<double>(in.ok() ? argument_bytes_[where] : 0) : static_cast<double>(arena_bytes_) - static_cast<double>(where);
+    if (size > room || (!argument && where % 64 != 0)) in.fail("a value outside its memory");
+    values_.push_back(array);
+    places_.push_back({argument ? static_cast<int>(where) : -1, argument ? 0 : static_cast<size_t>(where), static_cast<size_t>(size)});
+  }
+
+  for (const std::string& name : names) block_ops_.push_back(find(*isa.block_ops, name));
+  for (int64_t i = 0; in.ok() && i < instructions; ++i) {
+    Step step{};
+    const int64_t name = in.whole(0, static_cast<double>(names.size()) - 1, "unknown name");
+    if (!in.ok()) break;
+    step.kernel = find(*isa.kernels, names[name]);
+    if (!step.kernel) return "no kernel for " + names[name];
+    const int64_t ins = in.whole(0, limit, "bad operand count"), outs = in.whole(0, limit, "bad operand count"), attrs = in.whole(0, limit, "bad attribute count");
+    for (int64_t k = 0; in.ok() && k < ins; ++k) step.in_values.push_back(static_cast<int>(in.whole(0, static_cast<double>(values) - 1, "unknown operand")));
+    for (int64_t k = 0; in.ok() && k < outs; ++k) step.out_values.push_back(static_cast<int>(in.whole(-1, static_cast<double>(values) - 1, "unknown operand")));
+    for (int64_t k = 0; in.ok() && k < attrs; ++k) step.attrs.push_back(in.number());
+    if (!in.ok()) break;
+    for (int v : step.in_values) step.ins.push_back(values_[v]);
+    for (int v : step.out_values) step.outs.push_back(v < 0 ? Array{} : values_[v]);
+    steps_.push_back(static_cast<Step&&>(step));
+  }
+  for (int64_t i = 0; in.ok() && i < copies; ++i) {
+    const int value = static_cast<int>(in.whole(0, static_cast<double>(values) - 1, "unknown operand"));
+    const int argument = static_cast<int>(in.whole(0, static_cast<double>(arguments) - 1, "unknown argument"));
+    if (in.ok() && places_[value].bytes > argument_bytes_[argument]) in.fail("a copy outside its memory");
+    copies_.push_back({value, argument});
+  }
+  if (in.ok() && !in.done()) in.fail("it goes on after its end");
+  if (!in.ok()) return in.error();
+  spent_.assign(steps_.size(), 0);
+  return allocate(threads);
+}
+
+std::string Machine::allocate(int threads) {
+  Team team{nullptr, threads};
+  for (const Step& s : steps_) {
+    if (!s.kernel->scratch) continue;
+    const Call call{s.ins.data(), s.outs.data(), s.attrs.data(), static_cast<i32>(s.ins.size()), static_cast<i32>(s.outs.size()),
+                    static_cast<i32>(s.attrs.size()), nullptr, &team, block_ops_.data()};
+    const size_t bytes = s.kernel->scratch(call);
+    if (bytes > scratch_bytes_) scratch_bytes_ = bytes;
+  }
+  arena_ = map_memory(arena_bytes_ + 64, &arena_mapped_);
+  scratch_ = map_memory(scratch_bytes_ + 64, &scratch_mapped_);
+  return arena_ && scratch_ ? "" : "out of memory";
+}
+
+void* Machine::address(int value, const std::vector<void*>& arguments) const {
+  const Place& place = places_[value];
+  return place.argument < 0 ? arena_ + place.offset : arguments[place.argument];
+}
+
+bool Machine::run(const std::vector<void*>& arguments, Team* team) {
+  cancelled_.store(false);
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    if (cancelled_.load()) return false;
+    Step& s = steps_[i];
+    for (size_t k = 0; k < s.ins.size(); ++k) s.ins[k].data = address(s.in_values[k], arguments);
+    for (size_t k = 0; k < s.outs.size(); ++k) s.outs[k].data = s.out_values[k] < 0 ? nullptr : address(s.out_values[k], arguments);
+    const Call call{s.ins.data(), s.outs.data(), s.attrs.data(), static_cast<i32>(s.ins.size()), static_cast<i32>(s.outs.size()),
+                    static_cast<i32>(s.attrs.size()), scratch_, team, block_ops_.data()};
+    const double before = now();
+    s.kernel->run(call);
+    spent_[i] += now() - before;
+  }
+  for (const Copy& c : copies_) memcpy(arguments[c.argument], address(c.value, arguments), places_[c.value].bytes);
+  ++runs_;
+  return true;
+}
+
+}  // namespace openmoe

@@ -1,0 +1,62 @@
+/** The native addon: found, loaded and typed. */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { EXIT, suggest, UserError } from '../../base/index.ts';
+
+/** Handles whose insides only the addon knows. */
+export type Engine = { readonly engine: unique symbol };
+export type Handle = { readonly handle: unique symbol };
+
+export interface Addon {
+  info(): { readonly isas: readonly { readonly name: string; readonly present: boolean }[]; readonly bf16?: boolean; readonly vnni?: boolean };
+  kernels(isa: string): string[];
+  open(threads: number, isa: string): Engine;
+  alloc(bytes: number): ArrayBuffer;
+  load(engine: Engine, words: Float64Array, names: readonly string[]): { handle: Handle; arena: ArrayBuffer; scratch: number };
+  run(engine: Engine, handle: Handle, buffers: readonly ArrayBuffer[]): Promise<boolean>;
+  cancel(handle: Handle): void;
+  profile(handle: Handle): Float64Array;
+  close(handle: Handle): void;
+  probe(engine: Engine, what: 'peak', seconds: number): number;
+  probe(engine: Engine, what: 'bandwidth', seconds: number): { read: number; update: number };
+}
+
+// From src/exec/cpu and from dist/src/exec/cpu.
+const PLACES = ['../../../build/openmoe.node', '../../../../build/openmoe.node'];
+
+/** Throws UserError E_NO_ENGINE (exit 3) when the addon was not built. */
+export function loadAddon(): Addon {
+  const found = PLACES.map((p) => fileURLToPath(new URL(p, import.meta.url))).find((p) => existsSync(p));
+  if (found === undefined)
+    throw new UserError('E_NO_ENGINE', EXIT.notFound, {
+      message: 'the native engine is not built',
+      hint: 'install a C++ compiler (Debian: apt-get install g++ · Fedora: dnf install gcc-c++ · macOS: xcode-select --install), then run: npm run build',
+    });
+  return createRequire(import.meta.url)(found) as Addon;
+}
+
+/** What this machine offers, and what would be used. */
+export interface CpuFacts {
+  readonly threads: number;
+  /** Instruction sets built in and present, best first. */
+  readonly isas: readonly string[];
+  readonly isa: string;
+  readonly bf16: boolean;
+  readonly vnni: boolean;
+}
+
+/** OPENMOE_ISA forces an instruction set. Throws UserError E_ISA when this processor or this build lacks it. */
+export function cpuFacts(addon: Addon, threads = availableParallelism()): CpuFacts {
+  const info = addon.info();
+  const isas = info.isas.filter((i) => i.present).map((i) => i.name);
+  const wanted = process.env['OPENMOE_ISA'] || isas[0];
+  if (wanted === undefined || !isas.includes(wanted))
+    throw new UserError('E_ISA', EXIT.notFound, {
+      message: wanted === undefined ? 'this processor has none of the instruction sets that openmoe has kernels for' : `instruction set ${wanted} is not here`,
+      place: process.env['OPENMOE_ISA'] ? 'OPENMOE_ISA' : 'this machine',
+      hint: wanted === undefined ? 'AVX2 with FMA, AVX-512 or arm64 is needed' : suggest(wanted, isas),
+    });
+  return { threads, isas, isa: wanted, bf16: info.bf16 ?? false, vnni: info.vnni ?? false };
+}

@@ -1,0 +1,142 @@
+/** The cpu executor: fuses, plans memory, and lets the C++ machine run programs on its own threads. */
+import { EXIT, invariant, UserError } from '../../base/index.ts';
+import { fuse, lower, opNamed, opNames, plan, type Program, sizeOf } from '../../compile/index.ts';
+import type { Buffer, Buffers, BufferSpec, Executor, Loaded } from '../contract.ts';
+import { type Addon, type CpuFacts, cpuFacts, type Engine, loadAddon } from './addon.ts';
+import { encode } from './encode.ts';
+
+export { type CpuFacts, cpuFacts, loadAddon } from './addon.ts';
+
+type Numbers = Float32Array | Int32Array;
+
+// The first import of this file's neighbours has declared every op.
+const VIEWS = new Set(opNames().filter((op) => opNamed(op)!.definition.view));
+
+class CpuBuffer implements Buffer {
+  readonly dtype: BufferSpec['dtype'];
+  readonly shape: BufferSpec['shape'];
+  readonly data: Numbers;
+
+  constructor({ dtype, shape }: BufferSpec, memory: ArrayBuffer, offset = 0) {
+    [this.dtype, this.shape] = [dtype, shape];
+    this.data = dtype === 'i32' ? new Int32Array(memory, offset, sizeOf(shape)) : new Float32Array(memory, offset, sizeOf(shape));
+  }
+
+  get bytes(): number {
+    return this.data.byteLength;
+  }
+}
+
+export interface CpuExecutor extends Executor {
+  readonly facts: CpuFacts;
+  load(program: Program): Promise<CpuLoaded>;
+  /** GFLOP/s of multiply-adds in registers on all threads, now. */
+  peak(seconds: number): number;
+  /** GB/s of memory reads and of updates in place, now. */
+  bandwidth(seconds: number): { read: number; update: number };
+}
+export interface CpuLoaded extends Loaded {
+  /** Seconds that each instruction took on average, in order of execution. */
+  profile(): { op: string; shape: string; seconds: number }[];
+}
+
+/** Throws UserError E_NO_ENGINE or E_ISA (exit 3). */
+export function openCpu({ threads }: { threads?: number } = {}): CpuExecutor {
+  const addon = loadAddon();
+  const facts = cpuFacts(addon, threads);
+  const engine = addon.open(facts.threads, facts.isa);
+  const kernels = new Set(addon.kernels(facts.isa));
+  const known = (op: string): boolean => kernels.has(op) || kernels.has(`${op}.f32`) || kernels.has(`${op}.i32`) || VIEWS.has(op);
+  const allocate = (spec: BufferSpec): CpuBuffer => new CpuBuffer(spec, memory(() => addon.alloc(4 * sizeOf(spec.shape)), `an array of ${spec.shape.join('×')}`));
+  // One program runs at a time: they share the threads.
+  let queue: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const mine = queue.then(work);
+    queue = mine.catch(() => {});
+    return mine;
+  };
+  return {
+    name: 'cpu',
+    facts,
+    load: async (program) => loadProgram(program, { addon, engine, known, inTurn }),
+    put(data, spec) {
+      const buffer = allocate(spec);
+      buffer.data.set(data);
+      return buffer;
+    },
+    zeros: allocate,
+    write: (buffer, data) => (buffer as CpuBuffer).data.set(data),
+    get: (buffer) => (buffer as CpuBuffer).data.slice(),
+    peak: (seconds) => addon.probe(engine, 'peak', seconds),
+    bandwidth: (seconds) => addon.probe(engine, 'bandwidth', seconds),
+    close() {},
+  };
+}
+
+interface Shared {
+  readonly addon: Addon;
+  readonly engine: Engine;
+  readonly known: (op: string) => boolean;
+  readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
+}
+
+function loadProgram(program: Program, { addon, engine, known, inTurn }: Shared): CpuLoaded {
+  const fused = fuse(lower(program, known));
+  const planned = plan(fused);
+  const { words, names } = encode(fused, planned);
+  const { handle, arena, scratch } = memory(() => addon.load(engine, words, names), `program ${program.name}, ${planned.bytes} bytes`);
+  const fresh = fused.results.filter((r) => r.updates === undefined);
+  const specs = new Map<string, BufferSpec>([...fused.arguments, ...fused.code.flatMap((i) => i.out.flatMap((v) => v ?? []))].map((v) => [v.id, v]));
+  // A result that is an argument under another shape lives in that argument's memory, which comes with each run.
+  const resultOf = (id: string, inputs: Buffers): CpuBuffer => {
+    const place = planned.places.get(id)!;
+    if ('offset' in place) return new CpuBuffer(specs.get(id)!, arena, place.offset);
+    return new CpuBuffer(specs.get(id)!, (inputs[fused.arguments[place.argument]!.name] as CpuBuffer).data.buffer as ArrayBuffer);
+  };
+  return {
+    arguments: fused.arguments,
+    memory: planned.bytes + scratch,
+    async run(inputs, signal) {
+      signal?.throwIfAborted();
+      const buffers = fused.arguments.map((a) => bound(inputs, a.name, a));
+      const cancel = (): void => addon.cancel(handle);
+      await inTurn(async () => {
+        signal?.addEventListener('abort', cancel);
+        const finished = await addon.run(engine, handle, buffers.map((b) => b.data.buffer as ArrayBuffer));
+        signal?.removeEventListener('abort', cancel);
+        if (!finished) signal?.throwIfAborted();
+      });
+      const updated = fused.results.filter((r) => r.updates !== undefined).map((r) => [r.name, inputs[r.updates!]!] as const);
+      const read = fresh.map((r) => [r.name, resultOf(r.value, inputs)] as const);
+      return Object.fromEntries([...read, ...updated]) as Buffers;
+    },
+    profile() {
+      const [runs, ...spent] = addon.profile(handle);
+      const steps = fused.code.filter((i) => !VIEWS.has(i.op));
+      return steps.map((i, n) => ({
+        op: 'steps' in i ? `fused ${i.steps.map((s) => s.op.split('.')[0]).join(' ')}` : i.op,
+        shape: i.out.map((v) => (v ? `[${v.shape}]` : '–')).join(' '),
+        seconds: (spent[n] ?? 0) / 1e9 / Math.max(1, runs ?? 1),
+      }));
+    },
+    close: () => addon.close(handle),
+  };
+}
+
+
+function bound(inputs: Buffers, name: string, spec: BufferSpec): CpuBuffer {
+  const buffer = inputs[name];
+  invariant(buffer instanceof CpuBuffer, `run: argument ${name} is missing or not of this executor`);
+  invariant(buffer.dtype === spec.dtype && buffer.data.length === sizeOf(spec.shape), `run: argument ${name} is ${buffer.dtype}[${buffer.shape}], expected ${spec.dtype}[${spec.shape}]`);
+  return buffer;
+}
+
+/** Runs what allocates; out of memory becomes a UserError (exit 5). */
+function memory<T>(allocate: () => T, what: string): T {
+  try {
+    return allocate();
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'E_MEMORY') throw error;
+    throw new UserError('E_MEMORY', EXIT.doesNotFit, { message: `no memory for ${what}`, hint: 'use a smaller batch, length or model' });
+  }
+}

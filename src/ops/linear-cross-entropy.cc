@@ -1,0 +1,100 @@
+// linear_cross_entropy: loss = Σ scale·(log Z − logit of the target + z·log² Z) of logits = h·w, with its gradients, in chunks of
+// tokens so that [T,V] never exists.  T tokens, D features, V vocabulary. Bound by the multipliers: three products a chunk.
+#include "../../native/gemm.h"
+
+namespace openmoe::OPENMOE_ISA {
+namespace cross_entropy {
+
+constexpr i64 kChunkBytes = i64{48} << 20;
+constexpr i64 kChunkTokens = 512;  // enough rows to pay for packing w, few enough for the logits to stay near the cache
+
+struct Shape {
+  i64 tokens, features, vocabulary, step, chunk;  // step: floats from one row of logits to the next
+  explicit Shape(const Call& c) : tokens(c.dim(0, 0)), features(c.dim(0, 1)), vocabulary(c.dim(1, 1)) {
+    step = round_up(larger<i64>(vocabulary, 1), kLanes) + kLanes;  // off a power of two: else the rows of a column share a cache set
+    chunk = larger<i64>(1, smaller(kChunkTokens, kChunkBytes / static_cast<i64>(sizeof(f32)) / step));
+  }
+};
+
+struct Row {
+  f32 top, total;
+};
+
+// x → exp(x − largest) and their sum: lanes first, then across.
+static Row exponentiate(f32* x, i64 n) {
+  const i64 whole = n / kLanes * kLanes;
+  vf tops = splat(-kInfinity);
+  for (i64 i = 0; i < whole; i += kLanes) tops = vmax(load(x + i), tops);
+  f32 top = hmax(tops);
+  for (i64 i = whole; i < n; ++i) top = x[i] > top ? x[i] : top;
+  vf totals{};
+  for (i64 i = 0; i < whole; i += kLanes) {
+    const vf e = vexp(load(x + i) - top);
+    store(x + i, e);
+    totals += e;
+  }
+  f32 total = hsum(totals);
+  if (whole < n) {
+    const vf e = vexp(load_part(x + whole, n - whole) - top);
+    store_part(x + whole, e, n - whole);
+    for (i64 i = whole; i < n; ++i) total += x[i];
+  }
+  return {top, total};
+}
+
+// One token: its terms, and its logits turned into their gradients. Returns its share of the loss.
+static f32 finish_row(const Call& c, const Shape& shape, i64 token, f32* logits) {
+  const i64 vocabulary = shape.vocabulary, target = c.in<i32>(2)[token];
+  const f32 z_loss = c.attr(0), scale = c.in<f32>(3)[token];
+  const bool known = target >= 0 && target < vocabulary;
+  const f32 wanted = known ? logits[target] : 0.f;
+  const Row row = exponentiate(logits, vocabulary);
+  const f32 log_z = row.top + vlog(splat(row.total))[0], ce = log_z - wanted;
+  const f32 factor = scale * (1.f + 2.f * z_loss * log_z) / row.total;
+  for (i64 i = 0; i < shape.step; i += kLanes) store(logits + i, load(logits + i) * factor);
+  if (known) logits[target] -= scale;
+  if (f32* out = c.out<f32>(1)) out[token] = ce;
+  if (f32* out = c.out<f32>(2)) out[token] = log_z;
+  return scale * (ce + z_loss * log_z * log_z);
+}
+
+}  // namespace cross_entropy
+
+static size_t linear_cross_entropy_scratch(const Call& c) {
+  const cross_entropy::Shape shape(c);
+  return (shape.chunk * shape.step + round_up(shape.tokens, 16) + c.threads() * kMultiplyScratch) * sizeof(f32);
+}
+
+KERNEL_WITH_SCRATCH(linear_cross_entropy, linear_cross_entropy_scratch) {
+  const cross_entropy::Shape shape(c);
+  const i64 features = shape.features, vocabulary = shape.vocabulary, step = shape.step;
+  f32* logits = reinterpret_cast<f32*>(c.scratch);
+  f32* losses = logits + shape.chunk * step;
+  f32* packs = losses + round_up(shape.tokens, 16);
+  const View w{c.in<f32>(1), vocabulary, 1}, dlogits{logits, step, 1};
+  f32 *dh = c.out<f32>(3), *dw = c.out<f32>(4);
+  for (i64 first = 0; first < shape.tokens; first += shape.chunk) {
+    const i64 tokens = smaller(shape.chunk, shape.tokens - first);
+    const View h{c.in<f32>(0) + first * features, features, 1};
+    const Grid forward(tokens, vocabulary), to_h(tokens, features), to_w(features, vocabulary);
+    c.parallel(forward.count(), [&](i64 block, i32 worker) {
+      multiply_block(forward, block, features, h, w, logits, step, false, packs + worker * kMultiplyScratch);
+    });
+    c.parallel(tokens, [&](i64 t, i32) { losses[first + t] = cross_entropy::finish_row(c, shape, first + t, logits + t * step); });
+    const i64 h_blocks = dh ? to_h.count() : 0, w_blocks = dw ? to_w.count() : 0;
+    c.parallel(h_blocks + w_blocks, [&](i64 task, i32 worker) {  // the deep products first: they are the longest tasks
+      f32* pack = packs + worker * kMultiplyScratch;
+      if (task < h_blocks) {
+        multiply_block(to_h, task, vocabulary, dlogits, transposed(w), dh + first * features, features, false, pack);
+      } else {
+        multiply_block(to_w, task - h_blocks, tokens, transposed(h), dlogits, dw, vocabulary, first > 0, pack);
+      }
+    });
+  }
+  if (dw && shape.tokens == 0) __builtin_memset(dw, 0, features * vocabulary * sizeof(f32));
+  double loss = 0;
+  for (i64 t = 0; t < shape.tokens; ++t) loss += losses[t];
+  if (f32* out = c.out<f32>(0)) *out = static_cast<f32>(loss);
+}
+
+}  // namespace openmoe::OPENMOE_ISA

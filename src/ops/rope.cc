@@ -1,0 +1,76 @@
+// rope: rotary positions. Bound by memory; angles are made once per row and shared by its heads.
+#include "../../native/vector-math.h"
+
+namespace openmoe::OPENMOE_ISA {
+namespace rope_detail {
+
+constexpr i64 kRows = 16;
+
+inline i64 half(const Call& c) { return c.dim(0, 1) / c.index_attr(0) / 2; }
+inline size_t scratch(const Call& c) { return sizeof(f32) * half(c) * (1 + 2 * c.threads()); }
+
+// θ^(−j/half) in double precision: exp2 of a multiple of log2 θ, by repeated multiplication of the step.
+inline void frequencies(f32* to, i64 n, double theta) {
+  // step = θ^(−1/n) by Newton's iteration on s^n = 1/θ; exact to double rounding after few rounds.
+  double step = 1;
+  {
+    double low = 0, high = 1 > 1 / theta ? 1 : 1 / theta;
+    for (int i = 0; i < 200; ++i) {
+      const double mid = (low + high) / 2;
+      double power = 1;
+      for (i64 j = 0; j < n; ++j) power *= mid;
+      (power > 1 / theta ? high : low) = mid;
+    }
+    step = (low + high) / 2;
+  }
+  double value = 1;
+  for (i64 j = 0; j < n; ++j) {
+    to[j] = static_cast<f32>(value);
+    value *= step;
+  }
+}
+
+// sin and cos of x by reduction to [−π/4, π/4] in double precision and Taylor's polynomials.
+inline void sine_cosine(double x, f32* s, f32* co) {
+  const double turns = x * 0.63661977236758134308;  // 2/π
+  const double nearest = __builtin_floor(turns + 0.5);
+  const i64 quadrant = static_cast<i64>(nearest) & 3;
+  const double r = (x - nearest * 1.57079632679489655800) - nearest * 6.12323399573676603587e-17;
+  const double q = r * r;
+  const double sine = r * (1 + q * (-1.0 / 6 + q * (1.0 / 120 + q * (-1.0 / 5040 + q * (1.0 / 362880 - q / 39916800)))));
+  const double cosine = 1 + q * (-0.5 + q * (1.0 / 24 + q * (-1.0 / 720 + q * (1.0 / 40320 - q / 3628800))));
+  const double ss = quadrant & 1 ? cosine : sine, cc = quadrant & 1 ? sine : cosine;
+  *s = static_cast<f32>(quadrant & 2 ? -ss : ss);
+  *co = static_cast<f32>(quadrant == 1 || quadrant == 2 ? -cc : cc);
+}
+
+}  // namespace rope_detail
+
+KERNEL_WITH_SCRATCH(rope, rope_detail::scratch) {
+  using namespace rope_detail;
+  const i64 N = c.dim(0, 0), D = c.dim(0, 1), heads = c.index_attr(0), n = half(c);
+  const f32* x = c.in<f32>(0);
+  const i32* positions = c.in<i32>(1);
+  f32* y = c.out<f32>(0);
+  f32* inverse = reinterpret_cast<f32*>(c.scratch);
+  frequencies(inverse, n, c.attrs[1]);
+  const double sign = c.attrs[2];
+  c.parallel(ceil_div(N, kRows), [&](i64 task, i32 worker) {
+    f32 *sines = inverse + n * (1 + 2 * worker), *cosines = sines + n;
+    for (i64 row = task * kRows; row < smaller(N, (task + 1) * kRows); ++row) {
+      for (i64 j = 0; j < n; ++j) sine_cosine(sign * positions[row] * static_cast<double>(inverse[j]), sines + j, cosines + j);
+      for (i64 h = 0; h < heads; ++h) {
+        const f32* from = x + row * D + h * 2 * n;
+        f32* to = y + row * D + h * 2 * n;
+        for (i64 j = 0; j < n; j += kLanes) {
+          const i64 k = n - j;
+          const vf a = load_part(from + j, k), b = load_part(from + n + j, k), s = load_part(sines + j, k), co = load_part(cosines + j, k);
+          store_part(to + j, a * co - b * s, k);
+          store_part(to + n + j, b * co + a * s, k);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace openmoe::OPENMOE_ISA

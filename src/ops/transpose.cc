@@ -1,0 +1,19 @@
+// transpose: bound by memory; the innermost row of the target is gathered, so it reaches bandwidth only where that row is long.
+#include "../../native/strided.h"
+
+namespace openmoe::OPENMOE_ISA {
+
+KERNEL(transpose) {
+  i64 from[kMaxRank];
+  row_major(c.ins[0], from);
+  Strided s;
+  s.rank = c.outs[0].rank;
+  row_major(c.outs[0], s.to);
+  for (i32 axis = 0; axis < s.rank; ++axis) {
+    s.dims[axis] = c.outs[0].dims[axis];
+    s.from[axis] = from[c.index_attr(axis)];
+  }
+  copy_strided(c, s, c.in<i32>(0), c.out<i32>(0));
+}
+
+}  // namespace openmoe::OPENMOE_ISA

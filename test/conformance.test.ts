@@ -1,0 +1,55 @@
+/** Every executor computes every case of every op as the reference does. */
+import { describe, expect, test } from 'vitest';
+import { type Case, type Executor, loadAddon, openCpu, openRef, opNames, rulesOf } from '../src/exec/index.ts';
+import { distance, evaluate, gradientProgram, numbersOf, programOf } from './support.ts';
+
+const ref = openRef();
+
+test('every op has a case, or is checked through the op that it is the gradient of', () => {
+  const without = opNames().filter((op) => rulesOf(op).cases.length === 0);
+  expect(without).toEqual(['attention_grad']);
+});
+
+/** Executors on this machine, by what the test calls them. */
+function executors(): [string, () => Executor][] {
+  try {
+    const present = loadAddon().info().isas.filter((i) => i.present).map((i) => i.name);
+    return present.map((isa) => [`cpu, ${isa}`, () => withIsa(isa)]);
+  } catch (error) {
+    console.log(`skipped: ${String(error)}`);
+    return [];
+  }
+}
+function withIsa(isa: string): Executor {
+  const before = process.env['OPENMOE_ISA'];
+  process.env['OPENMOE_ISA'] = isa;
+  try {
+    return openCpu({ threads: 2 });
+  } finally {
+    if (before === undefined) delete process.env['OPENMOE_ISA'];
+    else process.env['OPENMOE_ISA'] = before;
+  }
+}
+
+describe.each(executors())('%s', (_, open) => {
+  const executor = open();
+  for (const op of opNames())
+    test.each(rulesOf(op).cases.map((c) => [c.about, c] as const))(`${op}: %s`, async (__, c) => {
+      const program = programOf(op, c);
+      const numbers = numbersOf(program, c);
+      const [got, want] = [await evaluate(executor, program, numbers), await evaluate(ref, program, numbers)];
+      for (const k of Object.keys(want)) expect(distance(got[k]!, want[k]!), k).toBeLessThan(c.tolerance ?? 1e-5);
+    });
+
+  for (const op of opNames().filter((name) => rulesOf(name).vjp))
+    test.each(differentiable(op))(`gradient of ${op}: %s`, async (__, c) => {
+      const { program } = gradientProgram(op, c);
+      const numbers = numbersOf(program, c);
+      const [got, want] = [await evaluate(executor, program, numbers), await evaluate(ref, program, numbers)];
+      for (const k of Object.keys(want)) expect(distance(got[k]!, want[k]!), k).toBeLessThan(10 * (c.tolerance ?? 1e-5));
+    });
+});
+
+function differentiable(op: string): [string, Case][] {
+  return rulesOf(op).cases.filter((c) => Object.values(c.inputs).some((x) => x.dtype === 'f32')).map((c) => [c.about, c]);
+}
