@@ -1,7 +1,7 @@
 /** nn: layers as functions over parameter trees. Must not know checkpoints, optimizers or whole models. */
 export * from '../ops/index.ts';
 export { attentionLayer, type Cache } from './attention.ts';
-export { capacityOf, DIALECTS, groupCount, type CapacityConfig, type Dialect, type Mode } from './capacity.ts';
+export { capacityOf, DIALECTS, groupCount, referencePadding, type CapacityConfig, type Dialect, type Mode } from './capacity.ts';
 export { feedforward } from './feedforward.ts';
 export { moe } from './moe.ts';
 export { norm } from './norm.ts';

@@ -1,0 +1,8 @@
+/** train: optimizers, schedules, state and the loop. Must not know terminals, HTTP or evaluation tasks. */
+export type { LayerNews, TrainEvent } from './events.ts';
+export { trainingFlops } from './flops.ts';
+export { permanentSteps, train, type TrainNeeds } from './loop.ts';
+export { readTrained } from './checkpoint.ts';
+export { initialValues } from './initial.ts';
+export { checkRecipe, keysAt, override, recipe, RecipeSchema, type Recipe, type RecipeInput } from './recipe.ts';
+export { openSession, type Session } from './session.ts';
