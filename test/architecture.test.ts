@@ -19,7 +19,9 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   train: ['models', 'checkpoints', 'data', 'exec', 'runs', 'infer'],
   infer: ['models', 'checkpoints', 'text', 'exec', 'runs'],
   routing: ['infer'],
-  cli: ['routing', 'train'],
+  report: ['routing'],
+  bench: ['train'],
+  cli: ['report', 'bench', 'train'],
 };
 const reach = (folder: string): string[] => [folder, 'base', ...(ARROWS[folder] ?? []).flatMap(reach)];
 

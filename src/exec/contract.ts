@@ -38,5 +38,7 @@ export interface Loaded {
   run(inputs: Buffers, signal?: AbortSignal): Promise<Buffers>;
   /** Arena and scratch in bytes. */
   readonly memory: number;
+  /** Mean seconds of each instruction so far, in order of execution, where the executor measures them. */
+  profile?(): { op: string; shape: string; seconds: number }[];
   close(): void;
 }

@@ -1,13 +1,6 @@
 /** Evaluation: cross-entropy of each target and router taps of packed rows, without gradients.   B rows, S tokens a row, N = B·S. */
 import { type Buffers, type Executor, losses, type Mode, type Model, type Program, trace } from './vocabulary.ts';
-
-/** B rows of one batch; lengths B·S. */
-export interface Rows {
-  readonly tokens: Int32Array;
-  readonly targets: Int32Array;
-  readonly segments: Int32Array;
-  readonly weights: Float32Array;
-}
+import type { Rows } from './rows.ts';
 
 export interface Evaluated {
   /** [N] nats. */
@@ -28,7 +21,7 @@ export interface EvaluatorConfig {
 
 export interface Evaluator {
   /** Runs one batch of exactly `rows` rows through weights by path. */
-  run(weights: Buffers, rows: Rows, signal?: AbortSignal): Promise<Evaluated>;
+  run(weights: Buffers, rows: Omit<Rows, 'domains'>, signal?: AbortSignal): Promise<Evaluated>;
   /** Arena and scratch in bytes. */
   readonly memory: number;
   close(): void;

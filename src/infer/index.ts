@@ -1,6 +1,7 @@
 /** infer: trained weights at work: evaluation, KV cache, sampling, generation. Must not know HTTP or training. */
-export { openEvaluator, type Evaluated, type Evaluator, type EvaluatorConfig, type Rows } from './evaluate.ts';
+export { openEvaluator, type Evaluated, type Evaluator, type EvaluatorConfig } from './evaluate.ts';
 export { generate, type Ending, type Generated, type GenerateOptions, type Prompted } from './generate.ts';
 export { openLanguageModel, type LanguageModel, type Read, type Routed, type Sequence } from './language-model.ts';
+export { inBatches, interleaved, pickRows, type Rows } from './rows.ts';
 export { distribution, draw, GREEDY, type Sampling } from './sample.ts';
 export * from './vocabulary.ts';

@@ -6,3 +6,4 @@ export { readTrained } from './checkpoint.ts';
 export { initialValues } from './initial.ts';
 export { checkRecipe, keysAt, override, recipe, RecipeSchema, type Recipe, type RecipeInput } from './recipe.ts';
 export { openSession, type Session } from './session.ts';
+export { fixSteps, modelOf, prepare, sourceOf, trainTokenizer, type Prepared, type PrepareEvent } from './prepare.ts';

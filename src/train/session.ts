@@ -31,6 +31,8 @@ export interface Session {
   restore(state: Snapshot | { readonly parameters: Snapshot['parameters'] }): void;
   /** Copies one parameter or slot out. */
   read(name: string): Float32Array;
+  /** Seconds by op so far, largest first; empty where the executor does not measure. */
+  profile(): readonly { readonly op: string; readonly count: number; readonly seconds: number }[];
   /** Every slot with its shape, in order. */
   readonly slots: ReadonlyMap<string, Shape>;
   close(): void;
@@ -65,8 +67,18 @@ export async function openSession(model: Model, recipe: Recipe, executor: Execut
         executor.write(state[name]!, 'slots' in from ? checked(from.slots.get(name), name, shape) : new Float32Array(sizeOf(shape)));
     },
     read: (name) => executor.get((weights[name] ?? state[name])!) as Float32Array,
+    profile: () => byOp(loaded.profile?.() ?? []),
     close: () => loaded.close(),
   };
+}
+
+function byOp(instructions: readonly { readonly op: string; readonly seconds: number }[]) {
+  const ops = new Map<string, { op: string; count: number; seconds: number }>();
+  for (const { op, seconds } of instructions) {
+    const entry = ops.get(op) ?? { op, count: 0, seconds: 0 };
+    ops.set(op, { op, count: entry.count + 1, seconds: entry.seconds + seconds });
+  }
+  return [...ops.values()].sort((a, b) => b.seconds - a.seconds);
 }
 
 function checked(values: Float32Array | undefined, name: string, shape: Shape): Float32Array {

@@ -13,6 +13,7 @@ export interface Addon {
   info(): { readonly isas: readonly { readonly name: string; readonly present: boolean }[]; readonly bf16?: boolean; readonly vnni?: boolean };
   kernels(isa: string): string[];
   open(threads: number, isa: string): Engine;
+  shut(engine: Engine): void;
   alloc(bytes: number): ArrayBuffer;
   load(engine: Engine, words: Float64Array, names: readonly string[]): { handle: Handle; arena: ArrayBuffer; scratch: number };
   run(engine: Engine, handle: Handle, buffers: readonly ArrayBuffer[]): Promise<boolean>;

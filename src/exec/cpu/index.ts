@@ -36,7 +36,6 @@ export interface CpuExecutor extends Executor {
   bandwidth(seconds: number): { read: number; update: number };
 }
 export interface CpuLoaded extends Loaded {
-  /** Seconds that each instruction took on average, in order of execution. */
   profile(): { op: string; shape: string; seconds: number }[];
 }
 
@@ -69,7 +68,7 @@ export function openCpu({ threads }: { threads?: number } = {}): CpuExecutor {
     get: (buffer) => (buffer as CpuBuffer).data.slice(),
     peak: (seconds) => addon.probe(engine, 'peak', seconds),
     bandwidth: (seconds) => addon.probe(engine, 'bandwidth', seconds),
-    close() {},
+    close: () => addon.shut(engine),
   };
 }
 
@@ -122,7 +121,6 @@ function loadProgram(program: Program, { addon, engine, known, inTurn }: Shared)
     close: () => addon.close(handle),
   };
 }
-
 
 function bound(inputs: Buffers, name: string, spec: BufferSpec): CpuBuffer {
   const buffer = inputs[name];

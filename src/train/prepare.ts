@@ -1,0 +1,67 @@
+/** From a recipe to what its training needs: data, tokenizer, model, and a number of steps. */
+import { type Dataset, folder, prepare as prepareDataset, sampleTexts, type Source, starterCorpus } from '../data/index.ts';
+import { type Tokenizer, trainBpe } from '../text/index.ts';
+import { initialValues } from './initial.ts';
+import type { Recipe } from './recipe.ts';
+import { openSession } from './session.ts';
+import { type Executor, FAMILIES, type Model } from './vocabulary.ts';
+
+export interface Prepared {
+  readonly model: Model;
+  readonly dataset: Dataset;
+  readonly tokenizer: Tokenizer;
+}
+
+/** What is being done before the first step. */
+export type PrepareEvent =
+  | { readonly kind: 'tokenizer'; readonly done: number; readonly of: number }
+  | { readonly kind: 'tokens'; readonly documents: number; readonly bytes: number; readonly tokens: number };
+
+/** Characters that the tokenizer is trained on, spread over the domains. */
+const TOKENIZER_SAMPLE = 12_000_000;
+
+export const modelOf = (recipe: Recipe): Model => FAMILIES[recipe.model.family](recipe.model);
+
+export const sourceOf = async (recipe: Recipe): Promise<Source> => (recipe.data.source === 'starter' ? starterCorpus() : folder(recipe.data.source));
+
+export async function trainTokenizer(source: Source, vocab: number, onProgress: (e: PrepareEvent) => void = () => {}): Promise<Tokenizer> {
+  const texts = await sampleTexts(source, TOKENIZER_SAMPLE);
+  return trainBpe(texts, { vocabSize: vocab }, (p) => onProgress({ kind: 'tokenizer', done: p.phase === 'merge' ? p.done : 0, of: vocab }));
+}
+
+/** Trains the tokenizer unless one is given (a resumed run has its own), and tokenizes the data. Throws UserErrors of data. */
+export async function prepare(
+  recipe: Recipe,
+  { tokenizer, signal, onProgress = () => {} }: { tokenizer?: Tokenizer | undefined; signal?: AbortSignal | undefined; onProgress?: (e: PrepareEvent) => void } = {},
+): Promise<Prepared> {
+  const source = await sourceOf(recipe);
+  const own = tokenizer ?? (await trainTokenizer(source, recipe.tokenizer.vocab, onProgress));
+  signal?.throwIfAborted();
+  const batch = recipe.train.batch * recipe.train.accumulate;
+  const needs = { length: recipe.data.length, batch, ...(signal && { signal }) };
+  const dataset = await prepareDataset(source, own, needs, (p) => onProgress({ kind: 'tokens', ...p }));
+  return { model: modelOf(recipe), dataset, tokenizer: own };
+}
+
+/** Seconds of the speed probe at most, and steps at least. */
+const PROBE_SECONDS = 4;
+const PROBE_STEPS = 3;
+/** Share of the time that training steps get; validation and checkpoints take the rest. */
+const STEP_SHARE = 0.9;
+
+/** The recipe with `train.steps` fixed: as many as `train.seconds` allow at the speed of a short probe on throw-away state. */
+export async function fixSteps(recipe: Recipe, { model, dataset }: Prepared, executor: Executor): Promise<Recipe> {
+  if (recipe.train.steps > 0) return recipe;
+  const session = await openSession(model, recipe, executor);
+  session.restore({ parameters: initialValues(model, recipe.seed) });
+  const times: number[] = [];
+  for (const start = performance.now(); times.length < PROBE_STEPS || performance.now() - start < PROBE_SECONDS * 1000; ) {
+    const from = performance.now();
+    await session.step(dataset.trainBatch({ seed: recipe.seed, step: times.length, batch: recipe.train.batch * recipe.train.accumulate }), times.length);
+    times.push((performance.now() - from) / 1000);
+  }
+  session.close();
+  times.sort((a, b) => a - b);
+  const median = times[Math.floor(times.length / 2)]!;
+  return { ...recipe, train: { ...recipe.train, steps: Math.max(1, Math.floor((recipe.train.seconds * STEP_SHARE) / median)) } };
+}
