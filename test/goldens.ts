@@ -4,6 +4,7 @@ import { f32FromF16, readHeader, type SafeDType } from '../src/base/index.ts';
 import { readWeights } from '../src/checkpoints/index.ts';
 import { assignSlots, type Executor, loadAddon, openCpu, openRef, type Program, softmax, topk, trace } from '../src/exec/index.ts';
 import { balanceLoss, type Model, openmoe, OPENMOE_DEFAULTS, routerZ } from '../src/models/index.ts';
+import type { Optimizer } from '../src/train/optimizers/index.ts';
 import type { Numbers } from './support.ts';
 
 export interface Golden {
@@ -96,6 +97,9 @@ export function routerProgram({ tokens, experts, groups, capacity }: Readonly<Re
 
 /** Raw probabilities of the choices that were kept, 0 for the others. */
 export const combineWeights = ({ gates, kept }: Readonly<Record<string, Numbers>>): number[] => Array.from(kept!, (k, i) => k * gates![i]!);
+
+/** An optimizer whose step leaves the gradient where the weight was. */
+export const gradientInPlace: Optimizer = { slots: () => ({}), scalars: () => ({}), update: (_, { g }) => ({ w: g, slots: {} }) };
 
 interface JaxConfig {
   readonly vocab: number;

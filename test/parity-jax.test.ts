@@ -2,10 +2,9 @@
 import { describe, expect, test } from 'vitest';
 import { type ArgumentSpec, type Executor, matmul, trace } from '../src/exec/index.ts';
 import { losses, type BatchTensors, type Mode, type Model, type Tensor } from '../src/models/index.ts';
-import type { Optimizer } from '../src/train/optimizers/index.ts';
 import { stepProgram } from '../src/train/step.ts';
 import {
-  at, executors, farthest, farthestOfLargest, goldenJson, goldens, type Goldens, goldenWeights, jaxBatch, jaxModel, t5xName,
+  at, executors, farthest, farthestOfLargest, goldenJson, goldens, type Goldens, goldenWeights, gradientInPlace, jaxBatch, jaxModel, t5xName,
 } from './goldens.ts';
 import { evaluate, type Numbers } from './support.ts';
 
@@ -101,9 +100,6 @@ async function checkForward(executor: Executor, name: 'm1' | 'm2', kind: string,
   expect(LOSSES.balance * got['balanceLoss']![0]!).toBeCloseTo(loss.auxiliary_loss_scaled, 6);
   expect(LOSSES.routerZ * got['routerZ']![0]!).toBeCloseTo(loss.router_z_loss_scaled, 6);
 }
-
-/** Leaves the gradient where the weight was. */
-const gradientInPlace: Optimizer = { slots: () => ({}), scalars: () => ({}), update: (_, { g }) => ({ w: g, slots: {} }) };
 
 async function checkGradients(executor: Executor, name: 'm1' | 'm2', microbatches: 1 | 2): Promise<void> {
   const kind = GRADIENTS[name];

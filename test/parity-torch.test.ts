@@ -4,10 +4,9 @@ import { readModel, readWeights } from '../src/checkpoints/index.ts';
 import { type ArgumentSpec, type Executor, full, matmul, reshape, trace } from '../src/exec/index.ts';
 import { openLanguageModel, type Routed } from '../src/infer/index.ts';
 import { capacityOf, type Mode, type Model, openmoe, OPENMOE_DEFAULTS } from '../src/models/index.ts';
-import type { Optimizer } from '../src/train/optimizers/index.ts';
 import { stepProgram } from '../src/train/step.ts';
 import {
-  at, combineWeights, executors, farthest, farthestOfLargest, goldenBytes, goldenJson, goldens, i32At, routerProgram,
+  at, combineWeights, executors, farthest, farthestOfLargest, goldenBytes, goldenJson, goldens, gradientInPlace, i32At, routerProgram,
 } from './goldens.ts';
 import { evaluate, type Numbers } from './support.ts';
 
@@ -67,9 +66,6 @@ async function checkForward(executor: Executor, input: string, mode: Mode): Prom
     expect(farthestOfLargest(tap('routerZ'), Float64Array.of(z))).toBeLessThan(1e-5);
   }
 }
-
-/** Leaves the gradient where the weight was. */
-const gradientInPlace: Optimizer = { slots: () => ({}), scalars: () => ({}), update: (_, { g }) => ({ w: g, slots: {} }) };
 
 /** The reference shifts inside: position t is trained on token t + 1, the last on none. */
 async function lossAndGradients(executor: Executor) {

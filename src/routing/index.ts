@@ -17,6 +17,7 @@ export {
 export { type Estimate, type Interval } from './interval.ts';
 export { balance, entropyBits, layerLoad, shares, type Balance, type LayerLoad } from './load.ts';
 export { polygon, polygons, pooled, type Polygon } from './polygons.ts';
+export { openProber, type Prober, type ProbeSet } from './record-probe.ts';
 export { checkRecord, choicesOfRank, groupSpans, type LayerRecord, type RoutingRecord, type Span } from './record.ts';
 export { type Margins, type SpecializationLayer, type Tables } from './specialization.ts';
 export { meanRouterEntropy, sumStep, type StepRouting, type StepShape } from './step.ts';
