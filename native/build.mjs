@@ -1,9 +1,9 @@
 /** Builds the addon with whatever C++ compiler is there. Called by `npm ci`; never fails an install: it says what is missing. */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -50,8 +50,8 @@ function stampOf(compiler) {
 }
 
 /** One translation unit per instruction set: every kernel, in that set's namespace. */
-function writeUnit(isa) {
-  const unit = join(out, `kernels-${isa}.cc`);
+function writeUnit(folder, isa) {
+  const unit = join(folder, `kernels-${isa}.cc`);
   const includes = kernelFiles().map((f) => `#include "${f}"`);
   const lists = `namespace openmoe::OPENMOE_ISA {\nconst Kernel* kernels = nullptr;\nconst BlockOp* block_ops = nullptr;\n}`;
   writeFileSync(unit, [`#define OPENMOE_ISA ${isa}`, '#include "kernel.h"', lists, ...includes, ''].join('\n'));
@@ -89,27 +89,39 @@ async function build() {
   const stamp = stampOf(compiler);
   const addon = join(out, 'openmoe.node');
   if (existsSync(addon) && existsSync(stampFile) && JSON.parse(readFileSync(stampFile, 'utf8')).stamp === stamp) return undefined;
-  rmSync(stampFile, { force: true });
+  // A build of its own folder: two builds at once must not mix their objects, nor a failed one leave an older addon in place.
+  const work = mkdtempSync(join(out, 'work-'));
+  try {
+    const wrong = await compile(compiler, work);
+    rmSync(stampFile, { force: true });
+    rmSync(addon, { force: true });
+    if (wrong) return wrong;
+    renameSync(join(work, 'openmoe.node'), addon);
+    writeFileSync(stampFile, JSON.stringify({ stamp, compiler, isas: Object.keys(isas) }));
+    return undefined;
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
 
+/** Compiles and links in that folder. Returns what went wrong, if anything did. */
+async function compile(compiler, work) {
   const include = createRequire(import.meta.url)('node-api-headers').include_dir;
   const started = Date.now();
   const flags = [...COMMON, `-I${join(root, 'native')}`, `-I${include}`, '-DNAPI_VERSION=8', ...Object.keys(isas).map((isa) => `-DOPENMOE_HAS_${isa.toUpperCase()}`)];
   const units = [
-    ...Object.entries(isas).map(([isa, extra]) => ({ source: writeUnit(isa), object: join(out, `kernels-${isa}.o`), extra })),
-    ...shellFiles.map((source) => ({ source, object: join(out, `${source.split('/').pop()}.o`), extra: [] })),
+    ...Object.entries(isas).map(([isa, extra]) => ({ source: writeUnit(work, isa), object: join(work, `kernels-${isa}.o`), extra })),
+    ...shellFiles.map((source) => ({ source, object: join(work, `${basename(source)}.o`), extra: [] })),
   ];
   const compiled = await inPairs(units.map((u) => () => run(compiler.name, ['-c', u.source, '-o', u.object, ...flags, ...u.extra])));
   const linked = compiled.every((r) => r.ok)
-    ? await run(compiler.name, [...LINK, ...(sanitize ? ['-fsanitize=address,undefined'] : []), '-o', `${addon}.tmp`, ...units.map((u) => u.object)])
+    ? await run(compiler.name, [...LINK, ...(sanitize ? ['-fsanitize=address,undefined'] : []), '-o', join(work, 'openmoe.node'), ...units.map((u) => u.object)])
     : { ok: false, said: '' };
   const said = [...compiled, linked].map((r) => r.said).join('');
   writeFileSync(join(out, 'build.log'), said);
   if (!linked.ok) {
-    if (process.env.OPENMOE_BUILD_VERBOSE) console.error(said);
     return `${compiler.name} (${compiler.version}) could not compile it; its message is in ${join(out.slice(root.length + 1), 'build.log')}`;
   }
-  renameSync(`${addon}.tmp`, addon);
-  writeFileSync(stampFile, JSON.stringify({ stamp, compiler, isas: Object.keys(isas) }));
   console.log(`openmoe: built the native engine for ${Object.keys(isas).join(' and ')} in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   return undefined;
 }

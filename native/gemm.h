@@ -74,14 +74,17 @@ struct Split {
   i64 size(i64 p) const { return smaller(step, length - p * step); }
 };
 
-// A product cut into blocks of like height and width, the cheapest to pack: into 8 at least, for the sake of several threads,
-// unless they would become too small to be fast.
+// A product cut into blocks of like height and width, the cheapest to pack, for several threads to take: into 16 while blocks
+// stay large, into 8 while they stay larger than a few tiles.
 struct Grid {
   Split high, wide;
   Grid(i64 rows, i64 cols) : high(rows, kBlockRows, 1), wide(cols, kBlockCols, kTileCols) {
     i64 down = power_of_two(high.count), across = larger<i64>(1, wide.count);
-    while (down * across < 8 && (rows / down > 8 * kTileRows || cols / across > 8 * kTileCols)) {
-      rows / down > cols / across || cols / across <= 8 * kTileCols ? down *= 2 : across *= 2;
+    for (i64 tiles = 16; tiles >= 8; tiles /= 2) {
+      while (down * across < tiles && (rows / down >= tiles * kTileRows || cols / across >= tiles * kTileCols)) {
+        const bool flat = rows / down <= cols / across && cols / across >= tiles * kTileCols;
+        (flat ? across : down) *= 2;
+      }
     }
     high = Split(rows, larger<i64>(1, ceil_div(rows, down)), 1);
     wide = Split(cols, larger<i64>(1, ceil_div(cols, across)), kTileCols);

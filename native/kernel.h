@@ -50,6 +50,7 @@ struct Call {
   char* scratch;  // as many bytes as the kernel's scratch function asked for, aligned to 64
   Team* team;
   const BlockOp* const* block_ops;  // by index in the program's table of names; null where a name is no block operation
+  i32 name_count;
 
   template <class T> const T* in(int i) const { return static_cast<const T*>(ins[i].data); }
   template <class T> T* out(int i) const { return static_cast<T*>(outs[i].data); }
@@ -64,11 +65,13 @@ struct Call {
   }
 };
 
+constexpr size_t kRefused = ~size_t{0};
+
 // A kernel by name; kernels of one instruction set form a list that is complete before main.
 struct Kernel {
   const char* op;
   void (*run)(const Call&);
-  // Bytes of scratch for these shapes, or null for none. in/out data pointers are not yet valid.
+  // Bytes of scratch for these shapes, or null for none; kRefused when the kernel cannot run them. Data pointers are not yet valid.
   size_t (*scratch)(const Call&);
   const Kernel* next;
 };
@@ -76,6 +79,7 @@ struct Kernel {
 // A block operation of the fused elementwise loop: n lanes of 4 bytes each, operands contiguous, may write over an operand.
 struct BlockOp {
   const char* op;  // op name and operand dtype: "add.f32"
+  i32 inputs;
   void (*run)(i64 n, const void* const* in, void* out);
   const BlockOp* next;
 };

@@ -21,14 +21,24 @@ namespace {
     }                                                                  \
   } while (0)
 
+// Only the JavaScript thread reads and writes the flags and counts below.
 struct Engine {
   Pool* pool;
   const Isa* isa;
+  int threads;
+  bool busy = false;  // one run or probe at a time: they share the threads
 };
+// Kept by its handle and by the array buffer over its arena: a result may outlive the program's handle.
 struct Loaded {
   Machine machine;
   bool running = false, closed = false;
+  int holders = 0;
   napi_ref arena = nullptr;
+
+  static void let_go(napi_env, void*, void* hint) {
+    Loaded* loaded = static_cast<Loaded*>(hint);
+    if (--loaded->holders == 0) delete loaded;
+  }
 };
 
 template <int N> bool arguments(napi_env env, napi_callback_info info, napi_value (&out)[N]) {
@@ -107,8 +117,13 @@ napi_value Open(napi_env env, napi_callback_info info) {
   const std::string name = read_text(env, in[1]);
   for (const Isa& isa : isas()) {
     if (name != isa.name || !isa.present) continue;
-    Engine* engine = new (std::nothrow) Engine{pool_create(threads), &isa};
-    if (!engine || !engine->pool) break;
+    Pool* pool = pool_create(threads);
+    Engine* engine = pool ? new (std::nothrow) Engine{pool, &isa, pool_team(pool)->threads} : nullptr;
+    if (!engine) {
+      pool_destroy(pool);
+      napi_throw_error(env, "E_MEMORY", "out of memory");
+      return nullptr;
+    }
     CHECK(napi_create_external(env, engine, [](napi_env, void* data, void*) {
       Engine* e = static_cast<Engine*>(data);
       pool_destroy(e->pool);
@@ -120,11 +135,23 @@ napi_value Open(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+// shut(engine): its threads end; a run on its way goes first. Programs loaded for it cannot run any more.
+napi_value Shut(napi_env env, napi_callback_info info) {
+  napi_value in[1];
+  CHECK(arguments(env, info, in) ? napi_ok : napi_invalid_arg, "shut(engine)");
+  Engine* engine = external<Engine>(env, in[0]);
+  CHECK(engine ? napi_ok : napi_invalid_arg, "shut(engine)");
+  if (engine->busy) return napi_throw_error(env, "E_PROGRAM", "a program is running"), nullptr;
+  pool_destroy(engine->pool);
+  engine->pool = nullptr;
+  return nullptr;
+}
+
 // alloc(bytes) → ArrayBuffer of zeros, aligned for the kernels; throws E_MEMORY when there is none
 napi_value Alloc(napi_env env, napi_callback_info info) {
   napi_value in[1], result;
   double bytes = 0;
-  CHECK(arguments(env, info, in) && napi_get_value_double(env, in[0], &bytes) == napi_ok && bytes >= 0 ? napi_ok : napi_invalid_arg, "alloc(bytes)");
+  CHECK(arguments(env, info, in) && napi_get_value_double(env, in[0], &bytes) == napi_ok && bytes >= 0 && bytes <= kMaxBytes ? napi_ok : napi_invalid_arg, "alloc(bytes)");
   struct Mapping {
     size_t mapped, bytes;
     bool small;
@@ -150,9 +177,13 @@ napi_value Alloc(napi_env env, napi_callback_info info) {
       unmap_memory(static_cast<char*>(data), m->mapped);
     delete m;
   };
-  CHECK(napi_create_external_arraybuffer(env, memory, static_cast<size_t>(bytes), release, mapping, &result), "array buffer");
   int64_t total;
   napi_adjust_external_memory(env, static_cast<int64_t>(size), &total);
+  if (napi_create_external_arraybuffer(env, memory, static_cast<size_t>(bytes), release, mapping, &result) != napi_ok) {
+    release(env, memory, mapping);
+    napi_throw_error(env, "E_MEMORY", "out of memory");
+    return nullptr;
+  }
   return result;
 }
 
@@ -178,20 +209,32 @@ napi_value Load(napi_env env, napi_callback_info info) {
   }
   Loaded* loaded = new (std::nothrow) Loaded;
   if (!loaded) return napi_throw_error(env, "E_MEMORY", "out of memory"), nullptr;
-  const std::string wrong = loaded->machine.load(static_cast<double*>(words), count, names, *engine->isa, engine->pool ? pool_team(engine->pool)->threads : 1);
+  const std::string wrong = loaded->machine.load(static_cast<double*>(words), count, names, *engine->isa, engine->threads);
   if (!wrong.empty()) {
     delete loaded;
     napi_throw_error(env, wrong == "out of memory" ? "E_MEMORY" : "E_PROGRAM", wrong.c_str());
     return nullptr;
   }
   napi_value handle, arena;
-  CHECK(napi_create_external(env, loaded, [](napi_env e, void* data, void*) {
+  loaded->holders = 1;
+  const auto drop = [](napi_env e, void* data, void* hint) {
     Loaded* l = static_cast<Loaded*>(data);
     if (l->arena) napi_delete_reference(e, l->arena);
-    delete l;
-  }, nullptr, &handle), "program");
-  CHECK(napi_create_external_arraybuffer(env, loaded->machine.arena(), loaded->machine.arena_bytes(), nullptr, nullptr, &arena), "arena");
-  napi_create_reference(env, arena, 0, &loaded->arena);
+    l->arena = nullptr;
+    Loaded::let_go(e, data, hint);
+  };
+  if (napi_create_external(env, loaded, drop, loaded, &handle) != napi_ok) {
+    delete loaded;
+    napi_throw_error(env, "E_MEMORY", "out of memory");
+    return nullptr;
+  }
+  loaded->holders = 2;
+  if (napi_create_external_arraybuffer(env, loaded->machine.arena(), loaded->machine.arena_bytes(), Loaded::let_go, loaded, &arena) != napi_ok) {
+    loaded->holders = 1;
+    napi_throw_error(env, "E_MEMORY", "out of memory");
+    return nullptr;
+  }
+  CHECK(napi_create_reference(env, arena, 0, &loaded->arena), "arena");
   napi_create_object(env, &result);
   set(env, result, "handle", handle);
   set(env, result, "arena", arena);
@@ -217,7 +260,8 @@ void Execute(napi_env, void* data) {
 }
 void Complete(napi_env env, napi_status, void* data) {
   Job* job = static_cast<Job*>(data);
-  job->loaded->running = false;
+  job->loaded->running = job->engine->busy = false;
+  if (job->loaded->closed) job->loaded->machine.release();
   napi_value finished;
   napi_get_boolean(env, job->finished, &finished);
   napi_resolve_deferred(env, job->deferred, finished);
@@ -234,7 +278,9 @@ napi_value Run(napi_env env, napi_callback_info info) {
   Loaded* loaded = external<Loaded>(env, in[1]);
   uint32_t count = 0;
   CHECK(engine && loaded && napi_get_array_length(env, in[2], &count) == napi_ok ? napi_ok : napi_invalid_arg, "run(engine, handle, buffers)");
-  if (loaded->closed || loaded->running) return napi_throw_error(env, "E_PROGRAM", "the program is closed or already running"), nullptr;
+  if (loaded->closed || !engine->pool) return napi_throw_error(env, "E_PROGRAM", "the program is closed"), nullptr;
+  if (engine->busy || loaded->running) return napi_throw_error(env, "E_PROGRAM", "a program is running"), nullptr;
+  if (!loaded->machine.fits(*engine->isa, engine->threads)) return napi_throw_error(env, "E_PROGRAM", "loaded for another engine"), nullptr;
   const std::vector<size_t>& sizes = loaded->machine.argument_bytes();
   if (count != sizes.size()) return napi_throw_error(env, "E_PROGRAM", "wrong number of arguments"), nullptr;
   std::vector<void*> buffers;
@@ -255,7 +301,8 @@ napi_value Run(napi_env env, napi_callback_info info) {
   CHECK(napi_create_reference(env, kept, 1, &job->keep), "reference");
   CHECK(napi_create_promise(env, &job->deferred, &promise), "promise");
   CHECK(napi_create_async_work(env, nullptr, text(env, "openmoe.run"), Execute, Complete, job, &job->work), "work");
-  loaded->running = true;
+  loaded->machine.ready();
+  loaded->running = engine->busy = true;
   CHECK(napi_queue_async_work(env, job->work), "queue");
   return promise;
 }
@@ -283,7 +330,7 @@ napi_value Profile(napi_env env, napi_callback_info info) {
   return result;
 }
 
-// close(handle): the arena's ArrayBuffer is emptied; the memory goes when the handle does
+// close(handle): results become empty and the memory goes, at once or when the run on its way ends
 napi_value Close(napi_env env, napi_callback_info info) {
   napi_value in[1], arena;
   CHECK(arguments(env, info, in) ? napi_ok : napi_invalid_arg, "close(handle)");
@@ -302,6 +349,7 @@ napi_value Probe(napi_env env, napi_callback_info info) {
   CHECK(arguments(env, info, in) && napi_get_value_double(env, in[2], &seconds) == napi_ok ? napi_ok : napi_invalid_arg, "probe(engine, what, seconds)");
   Engine* engine = external<Engine>(env, in[0]);
   CHECK(engine ? napi_ok : napi_invalid_arg, "probe(engine, what, seconds)");
+  if (engine->busy || !engine->pool) return napi_throw_error(env, "E_PROGRAM", "a program is running"), nullptr;
   Team* team = pool_team(engine->pool);
   if (read_text(env, in[1]) == "peak") return number(env, probe_peak(team, seconds));
   const Bandwidth bandwidth = probe_bandwidth(team, seconds);
@@ -319,7 +367,7 @@ NAPI_MODULE_INIT() {
   const struct {
     const char* name;
     napi_callback call;
-  } entries[] = {{"info", Info}, {"kernels", Kernels}, {"open", Open}, {"alloc", Alloc}, {"load", Load},     {"run", Run},
+  } entries[] = {{"info", Info}, {"kernels", Kernels}, {"open", Open}, {"shut", Shut}, {"alloc", Alloc}, {"load", Load}, {"run", Run},
                  {"cancel", Cancel}, {"profile", Profile}, {"close", Close}, {"probe", Probe}};
   for (const auto& entry : entries) {
     napi_value function;

@@ -30,33 +30,34 @@ template <int Step> inline __attribute__((always_inline)) void transpose(vf (&v)
   if constexpr (Step * 2 < kLanes) transpose<Step * 2>(v);
 }
 
-// kLanes rows of dst from `width` lanes of src that are contiguous along k (zero beyond); `keep` lanes of each row are written.
+// kLanes rows of dst from `width` lanes of src that are contiguous along k (the last one stands in for lanes beyond); `keep` lanes
+// of each row are written.
 inline void square(const f32* src, i64 across, i64 width, i64 depth, f32* dst, i64 step, i64 keep) {
   vf v[kLanes];
-  if (width >= kLanes && depth >= kLanes) {
+  const i64 last = smaller<i64>(width, kLanes) - 1, lanes = smaller<i64>(depth, kLanes);
+  if (lanes == kLanes) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) v[i] = load(src + i * across);
+    for (int i = 0; i < kLanes; ++i) v[i] = load(src + smaller<i64>(i, last) * across);
   } else {
-    const i64 lanes = smaller<i64>(depth, kLanes);
 #pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) v[i] = i < width ? load_part(src + i * across, lanes) : vf{};
+    for (int i = 0; i < kLanes; ++i) v[i] = load_part(src + smaller<i64>(i, last) * across, lanes);
   }
   transpose<1>(v);
-  if (keep == kLanes && depth >= kLanes) {
+  if (keep == kLanes && lanes == kLanes) {
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) store(dst + i * step, v[i]);
   } else {
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) {
-      if (i < depth) store_part(dst + i * step, v[i], keep);
+      if (i < lanes) store_part(dst + i * step, v[i], keep);
     }
   }
 }
 
 }  // namespace pack
 
-// dst[k·step + w] = src[w·across + k·along] for w < width, zero for width <= w < step. Up to kLanes − 1 floats after the panel
-// are overwritten: pack panels in ascending order and leave that much room after the last.
+// dst[k·step + w] = src[w·across + k·along] for w < width; what stands in width <= w < step must not matter. Up to kLanes − 1
+// floats after the panel are overwritten: pack panels in ascending order and leave that much room after the last.
 inline void pack_panel(const f32* src, i64 across, i64 along, i64 width, i64 depth, f32* dst, i64 step) {
   if (across == 1) {
     for (i64 k = 0; k < depth; ++k) {
@@ -69,7 +70,8 @@ inline void pack_panel(const f32* src, i64 across, i64 along, i64 width, i64 dep
     for (i64 k = 0; k < depth; k += kLanes) {
       for (i64 w = 0; w < step; w += kLanes) {
         const i64 keep = w == 0 ? kLanes : smaller<i64>(kLanes, step - w);  // later lanes must not spill onto packed ones
-        pack::square(src + w * across + k, across, width - w, depth - k, dst + k * step + w, step, keep);
+        const i64 row = smaller(w, width - 1);
+        pack::square(src + row * across + k, across, width - row, depth - k, dst + k * step + w, step, keep);
       }
     }
   } else {

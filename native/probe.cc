@@ -17,19 +17,22 @@ double now() {
 constexpr int kChains = 14;  // enough to hide a latency of 4 cycles on two units, few enough for 16 registers
 constexpr int kRounds = 200000;
 
-// The barrier keeps each accumulator in its register and stops the compiler from folding the loop.
-#define BURN(width)                                                                         \
-  typedef float V __attribute__((vector_size(width)));                                      \
-  V acc[kChains];                                                                           \
-  for (int i = 0; i < kChains; ++i) acc[i] = V{} + 1.0f + 0.001f * static_cast<float>(i);   \
-  const V a = V{} + 0.9999f, b = V{} + 0.0001f;                                             \
-  for (int r = 0; r < kRounds; ++r) {                                                       \
-    _Pragma("GCC unroll 14") for (int i = 0; i < kChains; ++i) acc[i] = acc[i] * a + b;     \
-    _Pragma("GCC unroll 14") for (int i = 0; i < kChains; ++i) asm volatile("" : "+" REG(acc[i])); \
-  }                                                                                         \
-  float sum = 0;                                                                            \
-  for (int i = 0; i < kChains; ++i) sum += acc[i][0];                                       \
-  return sum;
+// Chains are named, not an array: compilers keep an array in memory, and stores would halve the result. The barrier stops the
+// compiler from folding the loop.
+#define EACH_CHAIN(f) f(0) f(1) f(2) f(3) f(4) f(5) f(6) f(7) f(8) f(9) f(10) f(11) f(12) f(13)
+#define START(i) V x##i = V{} + 1.0f + 0.001f * i;
+#define MULTIPLY_ADD(i) x##i = x##i * a + b;
+#define IN_REGISTER(i) asm volatile("" : "+" REG(x##i));
+#define ADD_LANE(i) +x##i[0]
+#define BURN(width)                                       \
+  typedef float V __attribute__((vector_size(width)));    \
+  const V a = V{} + 0.9999f, b = V{} + 0.0001f;           \
+  EACH_CHAIN(START)                                       \
+  for (int r = 0; r < kRounds; ++r) {                     \
+    EACH_CHAIN(MULTIPLY_ADD)                              \
+    EACH_CHAIN(IN_REGISTER)                               \
+  }                                                       \
+  return 0 EACH_CHAIN(ADD_LANE);
 
 #if defined(__x86_64__)
 #define REG "v"

@@ -127,10 +127,6 @@ template <int Rows> void multiply_strip(const Tile& t) {
   }
 }
 
-template <int... I> struct Sequence {};
-template <int N, int... I> struct CountTo : CountTo<N - 1, N - 1, I...> {};
-template <int... I> struct CountTo<0, I...> { using type = Sequence<I...>; };
-
 namespace tile {
 
 template <int... I> inline void run(i64 rows, const Tile& t, Ahead* next, Sequence<I...>) {

@@ -40,20 +40,23 @@ inline void store_part(f32* p, vf v, i64 n) {
 #endif
 }
 
-// Sum and maximum of all lanes: upper half onto lower half, until one is left.
-template <class F> inline f32 fold_lanes(vf v, F f) {
-  f32 lane[kLanes];
-  __builtin_memcpy(lane, &v, sizeof v);
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    for (int i = 0; i < half; ++i) lane[i] = f(lane[i], lane[i + half]);
-  }
-  return lane[0];
+// 0, 1, …, N − 1 as template arguments: the lanes of a shuffle, the rows of a kernel.
+template <int... I> struct Sequence {};
+template <int N, int... I> struct CountTo : CountTo<N - 1, N - 1, I...> {};
+template <int... I> struct CountTo<0, I...> { using type = Sequence<I...>; };
+
+// Sum and maximum of all lanes: the upper half onto the lower half, until one is left.
+template <int Half, int... L> inline vf swap_halves(vf v, Sequence<L...>) { return __builtin_shufflevector(v, v, (L ^ Half)...); }
+template <int Half = kLanes / 2, class F> inline f32 fold_lanes(vf v, F f) {
+  v = f(v, swap_halves<Half>(v, typename CountTo<kLanes>::type{}));
+  if constexpr (Half > 1) return fold_lanes<Half / 2>(v, f);
+  return v[0];
 }
 inline f32 hsum(vf v) {
-  return fold_lanes(v, [](f32 a, f32 b) { return a + b; });
+  return fold_lanes(v, [](vf a, vf b) { return a + b; });
 }
 inline f32 hmax(vf v) {
-  return fold_lanes(v, [](f32 a, f32 b) { return a > b ? a : b; });
+  return fold_lanes(v, [](vf a, vf b) { return vmax(a, b); });
 }
 
 // x·log2(e) = n + f, |f| <= 1/2: exp(x) = 2^n · exp(r), r = x − n·ln 2 in two pieces (Cody and Waite 1980); the Taylor-like

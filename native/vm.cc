@@ -44,7 +44,6 @@ const std::vector<Isa>& isas() {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
-constexpr double kMaxBytes = 1e13;
 
 // Reads numbers in order and remembers the first that is missing or not a whole number in range.
 class Reader {
@@ -114,6 +113,8 @@ void Machine::release() {
 }
 
 std::string Machine::load(const double* words, size_t count, const std::vector<std::string>& names, const Isa& isa, int threads) {
+  isa_ = &isa;
+  threads_ = threads;
   Reader in(words, count);
   if (in.number() != kMagic) return "not a program of this version";
   arena_bytes_ = static_cast<size_t>(in.whole(0, kMaxBytes, "bad arena size"));
@@ -151,6 +152,9 @@ std::string Machine::load(const double* words, size_t count, const std::vector<s
     for (int64_t k = 0; in.ok() && k < outs; ++k) step.out_values.push_back(static_cast<int>(in.whole(-1, static_cast<double>(values) - 1, "unknown operand")));
     for (int64_t k = 0; in.ok() && k < attrs; ++k) step.attrs.push_back(in.number());
     if (!in.ok()) break;
+    bool read = outs == 0;
+    for (int v : step.out_values) read = read || v >= 0;
+    if (!read) in.fail("an instruction that nobody reads");
     for (int v : step.in_values) step.ins.push_back(values_[v]);
     for (int v : step.out_values) step.outs.push_back(v < 0 ? Array{} : values_[v]);
     steps_.push_back(static_cast<Step&&>(step));
@@ -164,16 +168,17 @@ std::string Machine::load(const double* words, size_t count, const std::vector<s
   if (in.ok() && !in.done()) in.fail("it goes on after its end");
   if (!in.ok()) return in.error();
   spent_.assign(steps_.size(), 0);
-  return allocate(threads);
+  return allocate();
 }
 
-std::string Machine::allocate(int threads) {
-  Team team{nullptr, threads};
+std::string Machine::allocate() {
+  Team team{nullptr, threads_};
   for (const Step& s : steps_) {
     if (!s.kernel->scratch) continue;
     const Call call{s.ins.data(), s.outs.data(), s.attrs.data(), static_cast<i32>(s.ins.size()), static_cast<i32>(s.outs.size()),
-                    static_cast<i32>(s.attrs.size()), nullptr, &team, block_ops_.data()};
+                    static_cast<i32>(s.attrs.size()), nullptr, &team, block_ops_.data(), static_cast<i32>(block_ops_.size())};
     const size_t bytes = s.kernel->scratch(call);
+    if (bytes == kRefused) return std::string("attributes that ") + s.kernel->op + " cannot run";
     if (bytes > scratch_bytes_) scratch_bytes_ = bytes;
   }
   arena_ = map_memory(arena_bytes_ + 64, &arena_mapped_);
@@ -187,14 +192,13 @@ void* Machine::address(int value, const std::vector<void*>& arguments) const {
 }
 
 bool Machine::run(const std::vector<void*>& arguments, Team* team) {
-  cancelled_.store(false);
   for (size_t i = 0; i < steps_.size(); ++i) {
     if (cancelled_.load()) return false;
     Step& s = steps_[i];
     for (size_t k = 0; k < s.ins.size(); ++k) s.ins[k].data = address(s.in_values[k], arguments);
     for (size_t k = 0; k < s.outs.size(); ++k) s.outs[k].data = s.out_values[k] < 0 ? nullptr : address(s.out_values[k], arguments);
     const Call call{s.ins.data(), s.outs.data(), s.attrs.data(), static_cast<i32>(s.ins.size()), static_cast<i32>(s.outs.size()),
-                    static_cast<i32>(s.attrs.size()), scratch_, team, block_ops_.data()};
+                    static_cast<i32>(s.attrs.size()), scratch_, team, block_ops_.data(), static_cast<i32>(block_ops_.size())};
     const double before = now();
     s.kernel->run(call);
     spent_[i] += now() - before;

@@ -15,6 +15,7 @@ namespace openmoe {
 //   I × name, inputs, outputs, attrs; values in…; values out… (−1: nobody reads it); attrs…
 //   C × value, argument: results to copy at the end
 constexpr double kMagic = 20260001;
+constexpr double kMaxBytes = 1e13;
 
 struct Isa {
   const char* name;
@@ -31,6 +32,11 @@ class Machine {
   // Checks everything that can be checked before the first run. Returns an error text, or an empty string.
   std::string load(const double* words, size_t count, const std::vector<std::string>& names, const Isa& isa, int threads);
 
+  // Was it loaded for such an engine? Scratch memory is sized for the number of threads.
+  bool fits(const Isa& isa, int threads) const { return isa_ == &isa && threads_ == threads; }
+
+  // Forgets an earlier cancel: what is cancelled from now on is the next run.
+  void ready() { cancelled_.store(false); }
   // Runs once with the arguments' memory bound. False when cancelled.
   bool run(const std::vector<void*>& arguments, Team* team);
   // Gives the memory back; the machine cannot run any more.
@@ -61,7 +67,7 @@ class Machine {
     int value, argument;
   };
   void* address(int value, const std::vector<void*>& arguments) const;
-  std::string allocate(int threads);
+  std::string allocate();
 
   std::vector<Array> values_;
   std::vector<Place> places_;
@@ -71,6 +77,8 @@ class Machine {
   std::vector<const BlockOp*> block_ops_;
   std::vector<double> spent_;
   double runs_ = 0;
+  const Isa* isa_ = nullptr;
+  int threads_ = 0;
   char* arena_ = nullptr;
   size_t arena_bytes_ = 0, arena_mapped_ = 0;
   char* scratch_ = nullptr;

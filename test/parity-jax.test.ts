@@ -1,6 +1,6 @@
 /** The model computes what the JAX reference computes: forward passes, routing decisions, losses and gradients. */
 import { describe, expect, test } from 'vitest';
-import { type ArgumentSpec, type Executor, matmul, trace } from '../src/exec/index.ts';
+import { type ArgumentSpec, type Executor, matmul, openRef, trace } from '../src/exec/index.ts';
 import { losses, type BatchTensors, type Mode, type Model, type Tensor } from '../src/models/index.ts';
 import { stepProgram } from '../src/train/step.ts';
 import {
@@ -26,6 +26,10 @@ const CASES = { m1: ['plain', 'packed', 'padded', 'odd'], m2: ['plain', 'packed'
 const GRADIENTS = { m1: 'packed', m2: 'padded' } as const;
 const MODELS = ['m1', 'm2'] as const;
 const MODES = ['train', 'eval'] as const satisfies readonly Mode[];
+
+type Name = (typeof MODELS)[number];
+
+const scalarsOf = (name: Name, kind: string): Scalars => goldenJson<Readonly<Record<string, Scalars>>>(`jax/${name}/scalars.json`)[kind]!;
 
 const batchSpecs = (shape: readonly number[]): Record<string, ArgumentSpec> => ({
   tokens: { shape, dtype: 'i32' },
@@ -81,44 +85,89 @@ function checkRouting(got: Readonly<Record<string, Numbers>>, want: Goldens, lay
   expect(farthest(got[`layers.${layer}.router.routerZ`]!, [z])).toBeLessThan(1e-5 * z);
 }
 
-async function checkForward(executor: Executor, name: 'm1' | 'm2', kind: string, mode: Mode): Promise<void> {
+/** Results of one pass: losses, logits, router and residual taps. */
+async function forward(executor: Executor, name: Name, kind: string, mode: Mode): Promise<Record<string, Numbers>> {
   const model = jaxModel(name);
-  const scalars = goldenJson<Record<string, Scalars>>(`jax/${name}/scalars.json`)[kind]!;
+  const { rows, length } = scalarsOf(name, kind);
   const batch = jaxBatch(goldens(`jax/${name}/${kind}.batch.safetensors`));
   const weights = Object.fromEntries(await goldenWeights(model, `jax/${name}/weights_hf.safetensors`));
-  const got = await evaluate(executor, forwardProgram(model, [scalars.rows, scalars.length], mode), { ...weights, ...batch });
+  return evaluate(executor, forwardProgram(model, [rows, length], mode), { ...weights, ...batch });
+}
+
+async function checkForward(executor: Executor, name: Name, kind: string, mode: Mode): Promise<void> {
+  const got = await forward(executor, name, kind, mode);
+  const scalars = scalarsOf(name, kind)[mode];
   const want = goldens(`jax/${name}/${kind}.${mode}.safetensors`);
-  for (const layer of model.moeLayers) checkRouting(got, want, layer, scalars[mode]);
+  for (const layer of jaxModel(name).moeLayers) checkRouting(got, want, layer, scalars);
   for (const [key, { data }] of want) {
     const layer = /^hidden\.(\d+)$/.exec(key)?.[1];
     if (layer) expect(farthest(got[`layers.${layer}.residual.h`]!, data), key).toBeLessThan(1e-4);
   }
   expect(farthest(got['logits']!, at(want, 'logits').data), 'logits').toBeLessThan(1e-4);
-  const { loss } = scalars[mode];
-  expect(farthest(got['total']!, [loss.total]), 'total').toBeLessThan(1e-5);
-  expect(farthest(got['crossEntropy']!, [loss.cross_entropy]), 'cross-entropy').toBeLessThan(1e-5);
-  expect(LOSSES.balance * got['balanceLoss']![0]!).toBeCloseTo(loss.auxiliary_loss_scaled, 6);
-  expect(LOSSES.routerZ * got['routerZ']![0]!).toBeCloseTo(loss.router_z_loss_scaled, 6);
+  checkLosses(got, scalars.loss, 1e-5);
 }
 
-async function checkGradients(executor: Executor, name: 'm1' | 'm2', microbatches: 1 | 2): Promise<void> {
+function checkLosses(got: Readonly<Record<string, Numbers>>, want: ModeScalars['loss'], tolerance: number): void {
+  expect(farthest(got['total']!, [want.total]), 'total').toBeLessThan(tolerance);
+  expect(farthest(got['crossEntropy']!, [want.cross_entropy]), 'cross-entropy').toBeLessThan(tolerance);
+  expect(farthest(got['balanceLoss']!.map((x: number) => LOSSES.balance * x), [want.auxiliary_loss_scaled]), 'balance').toBeLessThan(tolerance / 10);
+  expect(farthest(got['routerZ']!.map((x: number) => LOSSES.routerZ * x), [want.router_z_loss_scaled]), 'router z').toBeLessThan(tolerance / 10);
+}
+
+/** Gradients of the total loss by parameter, and `total`. */
+async function gradients(executor: Executor, name: Name, microbatches: 1 | 2): Promise<Record<string, Numbers>> {
   const kind = GRADIENTS[name];
   const model = jaxModel(name);
-  const { rows, length, train } = goldenJson<Record<string, Scalars>>(`jax/${name}/scalars.json`)[kind]!;
+  const { rows, length } = scalarsOf(name, kind);
   const config = { batch: rows / microbatches, length, accumulate: microbatches, losses: LOSSES, padded: true };
-  const numbers = { ...Object.fromEntries(await goldenWeights(model, `jax/${name}/weights_hf.safetensors`)), ...jaxBatch(goldens(`jax/${name}/${kind}.batch.safetensors`)) };
-  const got = await evaluate(executor, stepProgram(model, gradientInPlace, config), { ...numbers, lr: Float32Array.of(0) });
-  const want = goldens(`jax/${name}/${kind}.train.grads${microbatches === 2 ? '_2_microbatches' : ''}.safetensors`);
-  const compared = model.list.filter((p) => want.has(t5xName(p.path)));
-  expect(compared.length).toBe(want.size);
-  for (const { path } of compared) expect(farthestOfLargest(got[path]!, at(want, t5xName(path)).data), path).toBeLessThan(2e-5);
-  expect(farthest(got['total']!, [microbatches === 2 ? train.microbatches_2!.sum_of_loss : train.loss.total]), 'total').toBeLessThan(2e-5);
+  const weights = Object.fromEntries(await goldenWeights(model, `jax/${name}/weights_hf.safetensors`));
+  const batch = jaxBatch(goldens(`jax/${name}/${kind}.batch.safetensors`));
+  return evaluate(executor, stepProgram(model, gradientInPlace, config), { ...weights, ...batch, lr: Float32Array.of(0) });
 }
 
+async function checkGradients(executor: Executor, name: Name, microbatches: 1 | 2): Promise<void> {
+  const got = await gradients(executor, name, microbatches);
+  const want = goldens(`jax/${name}/${GRADIENTS[name]}.train.grads${microbatches === 2 ? '_2_microbatches' : ''}.safetensors`);
+  const compared = jaxModel(name).list.filter((p) => want.has(t5xName(p.path)));
+  expect(compared.length).toBe(want.size);
+  for (const { path } of compared) expect(farthestOfLargest(got[path]!, at(want, t5xName(path)).data), path).toBeLessThan(2e-5);
+  const { loss, microbatches_2: two } = scalarsOf(name, GRADIENTS[name]).train;
+  expect(farthest(got['total']!, [microbatches === 2 ? two!.sum_of_loss : loss.total]), 'total').toBeLessThan(2e-5);
+}
+
+interface DoubleScalars {
+  readonly loss: ModeScalars['loss'];
+  readonly grads_f64_l2?: Readonly<Record<string, number>>;
+  readonly grads_f64_sum?: Readonly<Record<string, number>>;
+}
+const doublesOf = (name: Name, kind: string): Readonly<Record<Mode, DoubleScalars>> =>
+  goldenJson<Readonly<Record<string, Readonly<Record<Mode, DoubleScalars>>>>>(`jax/${name}/scalars_f64.json`)[kind]!;
+
+/** In double precision, length and sum of every gradient. */
+async function checkGradientsInDouble(executor: Executor, name: Name): Promise<void> {
+  const got = await gradients(executor, name, 1);
+  const { loss, grads_f64_l2: lengths, grads_f64_sum: sums } = doublesOf(name, GRADIENTS[name]).train;
+  expect(farthest(got['total']!, [loss.total]), 'total').toBeLessThan(1e-12);
+  for (const { path } of jaxModel(name).list) {
+    const [ours, length] = [Float64Array.from(got[path]!), lengths![t5xName(path)]!];
+    expect(Math.abs(Math.hypot(...ours) / length - 1), path).toBeLessThan(1e-11);
+    expect(Math.abs(ours.reduce((a, b) => a + b, 0) - sums![t5xName(path)]!) / length, path).toBeLessThan(1e-11);
+  }
+}
+
+const forwards = MODELS.flatMap((m) => CASES[m].flatMap((kind) => MODES.map((mode) => [m, kind, mode] as const)));
+
 describe.each(executors())('%s', (_, executor) => {
-  const forwards = MODELS.flatMap((m) => CASES[m].flatMap((kind) => MODES.map((mode) => [m, kind, mode] as const)));
   test.each(forwards)('%s %s %s: decisions are equal, logits, residuals and losses agree', (m, kind, mode) => checkForward(executor, m, kind, mode));
 
   const steps = MODELS.flatMap((m) => ([1, 2] as const).map((n) => [m, n] as const));
   test.each(steps)('%s: gradients of the total loss agree, summed over %i microbatches', (m, n) => checkGradients(executor, m, n));
+});
+
+describe('the reference executor in double precision', () => {
+  const executor = openRef('f64');
+  test.each(forwards)('%s %s %s: losses equal the double-precision run to twelve digits', async (m, kind, mode) =>
+    checkLosses(await forward(executor, m, kind, mode), doublesOf(m, kind)[mode].loss, 1e-12));
+
+  test.each(MODELS)('%s: every gradient has the length and the sum of the double-precision run', (m) => checkGradientsInDouble(executor, m));
 });

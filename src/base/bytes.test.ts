@@ -24,8 +24,17 @@ describe('f16', () => {
   });
 
   test('known values', () => {
-    expect([...f32FromF16(Uint16Array.of(0x3c00, 0xc000, 0x7bff, 0x0001, 0x7c00, 0x3555))]).toEqual([1, -2, 65504, 2 ** -24, Infinity, 0.333251953125]);
-    expect([...f16FromF32(Float32Array.of(65519.996, 65520, -1e9, 2 ** -25, 2 ** -25 * 1.0001, NaN))]).toEqual([0x7bff, 0x7c00, 0xfc00, 0, 1, 0x7e00]);
+    expect([...f32FromF16(Uint16Array.of(0x3c00, 0xc000, 0x7bff, 0x0001, 0x7c00, 0x3555))]).toEqual([
+      1,
+      -2,
+      65504,
+      2 ** -24,
+      Infinity,
+      0.333251953125,
+    ]);
+    expect([...f16FromF32(Float32Array.of(65519.996, 65520, -1e9, 2 ** -25, 2 ** -25 * 1.0001, NaN))]).toEqual([
+      0x7bff, 0x7c00, 0xfc00, 0, 1, 0x7e00,
+    ]);
   });
 
   test('rounds to the nearest half, ties to even', () => {

@@ -3,7 +3,24 @@ export { bf16FromF32, concat, f16FromF32, f32FromBf16, f32FromF16, hex } from '.
 export { EXIT, invariant, nearest, suggest, UserError, type Problem } from './errors.ts';
 export { jsonLine, parseGrowingJsonLines, parseJsonLines, type JsonLine } from './jsonl.ts';
 export { fnv1a, mix32, rng, type Rng } from './rng.ts';
-export { headerLength, layout, readHeader, type SafeDType, type SafeHeader, type SafeLayout, type SafeTensor, type SafeTensorSpec } from './safetensors.ts';
 export {
-  formatBytes, formatCount, formatDuration, formatShare, parseBytes, parseCount, parseDuration, parseShare, sparkline,
+  headerLength,
+  layout,
+  readHeader,
+  type SafeDType,
+  type SafeHeader,
+  type SafeLayout,
+  type SafeTensor,
+  type SafeTensorSpec,
+} from './safetensors.ts';
+export {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatShare,
+  parseBytes,
+  parseCount,
+  parseDuration,
+  parseShare,
+  sparkline,
 } from './text-format.ts';

@@ -7,7 +7,10 @@ const values = (lines: readonly { readonly value: unknown }[]): unknown[] => lin
 
 describe('a finished file', () => {
   test('blank lines, carriage returns and a byte order mark are no values, and lines are counted from 1', () => {
-    expect(parseJsonLines('\ufeff{"a":1}\r\n\n [2] \n', 'x')).toEqual([{ line: 1, value: { a: 1 } }, { line: 3, value: [2] }]);
+    expect(parseJsonLines('\ufeff{"a":1}\r\n\n [2] \n', 'x')).toEqual([
+      { line: 1, value: { a: 1 } },
+      { line: 3, value: [2] },
+    ]);
   });
 
   test('a bad line is named by file and number', () => {
@@ -16,14 +19,25 @@ describe('a finished file', () => {
 });
 
 describe('a growing file', () => {
-  const objects = fc.array(fc.dictionary(fc.string(), fc.oneof(fc.integer(), fc.string(), fc.boolean()), { maxKeys: 4 }), { minLength: 1, maxLength: 6 });
+  const objects = fc.array(fc.dictionary(fc.string(), fc.oneof(fc.integer(), fc.string(), fc.boolean()), { maxKeys: 4 }), {
+    minLength: 1,
+    maxLength: 6,
+  });
 
   test('cut anywhere, it gives exactly the lines that were written whole', () => {
     fc.assert(
       fc.property(objects, fc.nat(), (written, where) => {
         const text = written.map(jsonLine).join('');
         const cut = text.slice(0, where % (text.length + 1));
-        const whole = written.filter((_, i) => written.slice(0, i + 1).map(jsonLine).join('').length - 1 <= cut.length);
+        const whole = written.filter(
+          (_, i) =>
+            written
+              .slice(0, i + 1)
+              .map(jsonLine)
+              .join('').length -
+              1 <=
+            cut.length,
+        );
         expect(values(parseGrowingJsonLines(cut, 'x'))).toEqual(JSON.parse(JSON.stringify(whole)));
       }),
     );

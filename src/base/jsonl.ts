@@ -47,6 +47,9 @@ function parsed(piece: string, line: number, place: string): unknown {
     return JSON.parse(piece);
   } catch (error) {
     const shown = piece.length > 60 ? `${piece.slice(0, 60)}…` : piece;
-    throw new UserError('E_JSONL', EXIT.damaged, { message: `not JSON: ${JSON.stringify(shown)} (${(error as Error).message})`, place: `${place}:${line}` });
+    throw new UserError('E_JSONL', EXIT.damaged, {
+      message: `not JSON: ${JSON.stringify(shown)} (${(error as Error).message})`,
+      place: `${place}:${line}`,
+    });
   }
 }

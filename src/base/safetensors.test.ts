@@ -14,7 +14,8 @@ function file(header: string | Uint8Array, dataBytes: number): Uint8Array {
   return concat([length, json, new Uint8Array(dataBytes)]);
 }
 const read = (bytes: Uint8Array) => readHeader(bytes, bytes.length, 'x.safetensors');
-const entry = (dtype: string, shape: unknown, begin: number, end: number): string => JSON.stringify({ dtype, shape, data_offsets: [begin, end] });
+const entry = (dtype: string, shape: unknown, begin: number, end: number): string =>
+  JSON.stringify({ dtype, shape, data_offsets: [begin, end] });
 
 const specs: fc.Arbitrary<SafeTensorSpec[]> = fc.uniqueArray(
   fc.record({
@@ -90,31 +91,18 @@ describe('a header that the format does not allow is refused with tensor and rea
 });
 
 test('odd but valid headers are read', () => {
-  const bytes = file(`{"z":${entry('F32', [0, 4], 3, 3)},"w":${entry('F32', [], 3, 7)},"b":${entry('U8', [3], 0, 3)},"__metadata__":{"a":"ü"}}    `, 7);
+  const bytes = file(
+    `{"z":${entry('F32', [0, 4], 3, 3)},"w":${entry('F32', [], 3, 7)},"b":${entry('U8', [3], 0, 3)},"__metadata__":{"a":"ü"}}    `,
+    7,
+  );
   const { tensors, metadata } = read(bytes);
   const start = bytes.length - 7;
-  expect([...tensors.values()].map((t) => [t.name, t.begin - start, t.end - start])).toEqual([['b', 0, 3], ['z', 3, 3], ['w', 3, 7]]);
+  expect([...tensors.values()].map((t) => [t.name, t.begin - start, t.end - start])).toEqual([
+    ['b', 0, 3],
+    ['z', 3, 3],
+    ['w', 3, 7],
+  ]);
   expect(metadata).toEqual({ a: 'ü' });
-});
-
-test('fuzz: a changed, cut or lengthened file is read or refused, never anything else', () => {
-  const sound = file(`{"a":${entry('F32', [2], 0, 8)},"b":${entry('U8', [3], 8, 11)},"__metadata__":{"format":"pt"}}`, 11);
-  const edits = fc.array(fc.record({ at: fc.nat(), byte: fc.integer({ min: 0, max: 255 }) }), { maxLength: 4 });
-  const numRuns = Number(process.env['FUZZ'] ?? 1000);
-  const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 2 ** 31);
-  console.log(`safetensors fuzz seed ${seed}`);
-  fc.assert(
-    fc.property(edits, fc.integer({ min: -20, max: 20 }), (changes, growth) => {
-      const bytes = growth < 0 ? sound.slice(0, growth) : concat([sound, new Uint8Array(growth)]);
-      for (const { at, byte } of changes) bytes[at % bytes.length] = byte;
-      try {
-        for (const t of read(bytes).tensors.values()) expect(t.begin >= 8 && t.begin <= t.end && t.end <= bytes.length).toBe(true);
-      } catch (error) {
-        expect(error).toBeInstanceOf(UserError);
-      }
-    }),
-    { numRuns, seed },
-  );
 });
 
 describe('files met in the wild', () => {

@@ -4,8 +4,26 @@ import { EXIT, UserError } from './errors.ts';
 
 /** Bits of one element, by the format's own names of its types. */
 const BITS = {
-  F64: 64, I64: 64, U64: 64, C64: 64, F32: 32, I32: 32, U32: 32, F16: 16, BF16: 16, I16: 16, U16: 16,
-  F8_E4M3: 8, F8_E5M2: 8, F8_E8M0: 8, I8: 8, U8: 8, BOOL: 8, F6_E2M3: 6, F6_E3M2: 6, F4: 4,
+  F64: 64,
+  I64: 64,
+  U64: 64,
+  C64: 64,
+  F32: 32,
+  I32: 32,
+  U32: 32,
+  F16: 16,
+  BF16: 16,
+  I16: 16,
+  U16: 16,
+  F8_E4M3: 8,
+  F8_E5M2: 8,
+  F8_E8M0: 8,
+  I8: 8,
+  U8: 8,
+  BOOL: 8,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  F4: 4,
 } as const;
 
 export type SafeDType = keyof typeof BITS;
@@ -37,7 +55,8 @@ const damaged = (place: string, message: string): UserError => new UserError('E_
 
 /** Length in bytes of the JSON header, from a file's first 8 bytes. Throws E_SAFETENSORS (damaged) when the file cannot hold it. */
 export function headerLength(first: Uint8Array, fileSize: number, place: string): number {
-  if (fileSize < 8 || first.length < 8) throw damaged(place, `the file has ${Math.min(fileSize, first.length)} bytes, not even a header length`);
+  if (fileSize < 8 || first.length < 8)
+    throw damaged(place, `the file has ${Math.min(fileSize, first.length)} bytes, not even a header length`);
   const length = new DataView(first.buffer, first.byteOffset).getBigUint64(0, true);
   if (length > LONGEST_HEADER) throw damaged(place, `header length ${length} is above the format's limit of ${LONGEST_HEADER}`);
   if (Number(length) > fileSize - 8) throw damaged(place, `header length ${length} reaches beyond the file of ${fileSize} bytes`);
@@ -111,7 +130,10 @@ function readTensor(name: string, entry: unknown, dataStart: number, place: stri
   const [begin, end] = offsets as [number, number];
   if (end < begin) throw bad(`data_offsets end at ${end}, before they begin at ${begin}`);
   const size = byteSize({ dtype: dtype as SafeDType, shape });
-  if (size !== end - begin) throw bad(`shape [${shape.slice(0, 9).join(',')}] of ${dtype} takes ${size ?? 'no whole number of'} bytes, its range has ${end - begin}`);
+  if (size !== end - begin)
+    throw bad(
+      `shape [${shape.slice(0, 9).join(',')}] of ${dtype} takes ${size ?? 'no whole number of'} bytes, its range has ${end - begin}`,
+    );
   return { name, dtype: dtype as SafeDType, shape, begin: dataStart + begin, end: dataStart + end };
 }
 
@@ -142,7 +164,8 @@ function checkCover(tensors: readonly SafeTensor[], dataStart: number, fileSize:
 
 function readMetadata(metadata: unknown, place: string): Record<string, string> {
   if (metadata === undefined) return {};
-  if (!isObject(metadata) || !Object.values(metadata).every((v) => typeof v === 'string')) throw damaged(place, '__metadata__ is not an object of strings');
+  if (!isObject(metadata) || !Object.values(metadata).every((v) => typeof v === 'string'))
+    throw damaged(place, '__metadata__ is not an object of strings');
   return metadata as Record<string, string>;
 }
 
@@ -160,7 +183,8 @@ export function layout(specs: readonly SafeTensorSpec[], metadata: Readonly<Reco
   let end = 0;
   const placed = ordered.map((spec): SafeTensor => {
     const size = byteSize(spec);
-    if (size === undefined || spec.name === '__metadata__') throw new Error(`internal: tensor ${spec.name} [${spec.shape.join(',')}] of ${spec.dtype} cannot be stored`);
+    if (size === undefined || spec.name === '__metadata__')
+      throw new Error(`internal: tensor ${spec.name} [${spec.shape.join(',')}] of ${spec.dtype} cannot be stored`);
     return { ...spec, begin: end, end: (end += size) };
   });
   if (new Set(specs.map((s) => s.name)).size < specs.length) throw new Error('internal: two tensors of one name');
@@ -172,7 +196,8 @@ export function layout(specs: readonly SafeTensorSpec[], metadata: Readonly<Reco
 function headerBytes(tensors: readonly SafeTensor[], metadata: Readonly<Record<string, string>>): Uint8Array {
   const sorted = Object.fromEntries(Object.entries(metadata).sort(([a], [b]) => (a < b ? -1 : 1)));
   const parts = Object.keys(sorted).length ? [`"__metadata__":${JSON.stringify(sorted)}`] : [];
-  for (const { name, dtype, shape, begin, end } of tensors) // joined by hand: an object would move a tensor named "0" to the front
+  for (const { name, dtype, shape, begin, end } of tensors)
+    // joined by hand: an object would move a tensor named "0" to the front
     parts.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [begin, end] })}`);
   const json = new TextEncoder().encode(`{${parts.join(',')}}`);
   const padding = new Uint8Array(-json.length & 7).fill(0x20);

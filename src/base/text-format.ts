@@ -97,7 +97,7 @@ export function sparkline(values: readonly number[], width: number): string {
   const means = Array.from({ length: columns }, (_, c) => {
     const from = Math.floor((c * values.length) / columns);
     const stretch = values.slice(from, Math.floor(((c + 1) * values.length) / columns)).filter(Number.isFinite);
-    return stretch.reduce((sum, v) => sum + v / stretch.length, 0 / stretch.length);
+    return stretch.length > 0 ? stretch.reduce((sum, v) => sum + v, 0) / stretch.length : NaN;
   });
   const finite = means.filter(Number.isFinite);
   const least = finite.reduce((a, b) => Math.min(a, b), Infinity);

@@ -70,13 +70,14 @@ export async function prepare(
   const cluster = clusters(documents.map((d) => d.sketch));
   const sides = assign(documents.map(({ domain, hash }, i) => ({ domain, hash, cluster: cluster[i]!, heldOut: source.domains[domain]!.heldOut ?? false })));
   const on = (side: Split): Prepared[] => documents.filter((_, i) => sides[i] === side).sort((a, b) => a.domain - b.domain);
+  const copies = new Set(documents.filter((_, i) => cluster[i] !== i));
   const examples = function* (list: readonly Prepared[]): Generator<Labelled> {
     for (const { ids, domain } of list) yield { example: causal(ids, tokenizer.eos), domain };
   };
   const train = pack(examples(on('train')), { length, fullRowsOnly: true });
   const held = on('validation');
   const validation = source.domains.map((_, d) => pack(examples(held.filter((x) => x.domain === d)), { length, fullRowsOnly: false }));
-  const probe = on('probe').map(({ ids, domain }) => ({ targets: causal(ids, tokenizer.eos).targets, domain }));
+  const probe = on('probe').map((d) => ({ targets: causal(d.ids, tokenizer.eos).targets, domain: d.domain, copy: copies.has(d) }));
   refuseSmall(source, { trainRows: train.count, validationRows: validation.reduce((n, v) => n + v.count, 0), length, batch });
   const row = (number: number): Batch => gather(train, [number]);
   return {
@@ -84,7 +85,7 @@ export async function prepare(
     domains: source.domains,
     length,
     counts: source.domains.map((_, d) => count(documents, sides, d)),
-    nearDuplicates: cluster.reduce((n, c, i) => n + (c === i ? 0 : 1), 0),
+    nearDuplicates: copies.size,
     hash: hashOf([train, ...validation, single(probe, Math.max(1, ...probe.map((p) => p.targets.length)))]),
     trainRows: train.count,
     trainBatch: ({ seed, step, batch }) => gather(train, rowsOfStep(train.count, { random: rng(seed).at('data/order'), step, batch })),

@@ -30,7 +30,7 @@ export async function sampleTexts(source: Source, characters: number): Promise<s
   const trained = new Set(source.domains.filter((d) => !d.heldOut).map((d) => d.name));
   const texts = new Map<string, string[]>();
   for await (const { domain, text } of source.documents())
-    if (trained.has(domain)) texts.has(domain) ? texts.get(domain)!.push(text) : texts.set(domain, [text]);
+    if (trained.has(domain)) append(texts, domain, text);
   const size = (list: readonly string[]): number => list.reduce((n, t) => n + t.length, 0);
   const smallestFirst = [...texts.values()].sort((a, b) => size(a) - size(b));
   let left = characters;
@@ -39,6 +39,13 @@ export async function sampleTexts(source: Source, characters: number): Promise<s
     left -= share;
     return evenly(list, share);
   });
+}
+
+/** Adds to the list that a map holds under `key`. */
+export function append<K, V>(lists: Map<K, V[]>, key: K, value: V): void {
+  const list = lists.get(key);
+  if (list) list.push(value);
+  else lists.set(key, [value]);
 }
 
 /** Items spread evenly over a list so that their lengths sum to about `characters`; all of them when they fit. */

@@ -1,5 +1,6 @@
 /** Train, validation or probe: which side each document is on. */
 import { mix32 } from '../base/index.ts';
+import { append } from './source.ts';
 
 export const SPLITS = ['train', 'validation', 'probe'] as const;
 export type Split = (typeof SPLITS)[number];
@@ -36,16 +37,13 @@ const LEAST = { probe: 40, validation: 16 } as const;
  */
 export function assign(documents: readonly Placed[]): Split[] {
   const members = new Map<number, number[]>();
-  documents.forEach(({ cluster }, i) => (members.has(cluster) ? members.get(cluster)!.push(i) : members.set(cluster, [i])));
+  documents.forEach(({ cluster }, i) => append(members, cluster, i));
   const sides: Split[] = documents.map(() => 'train');
   const place = (cluster: readonly number[], side: Split): void => cluster.forEach((i) => (sides[i] = side));
   const byDomain = new Map<number, number[][]>();
   for (const cluster of members.values()) {
     if (cluster.some((i) => documents[i]!.heldOut)) place(cluster, 'probe');
-    else {
-      const { domain } = documents[cluster[0]!]!;
-      byDomain.has(domain) ? byDomain.get(domain)!.push(cluster) : byDomain.set(domain, [cluster]);
-    }
+    else append(byDomain, documents[cluster[0]!]!.domain, cluster);
   }
   for (const list of byDomain.values()) {
     const rank = (cluster: readonly number[]): number => mix32(documents[cluster[0]!]!.hash);

@@ -36,8 +36,7 @@ export async function* generate(
   tokenizer: Tokenizer,
   prompt: string,
   options: GenerateOptions,
-  onPrompt: (prompted: Prompted) => void = () => {},
-  signal?: AbortSignal,
+  { onPrompt, signal }: { readonly onPrompt?: (prompted: Prompted) => void; readonly signal?: AbortSignal } = {},
 ): AsyncGenerator<Generated, Ending> {
   const random = rng(options.seed).at('sample');
   const ids = [tokenizer.bos, ...tokenizer.encode(prompt)];
@@ -47,7 +46,7 @@ export async function* generate(
   const sequence = lm.begin();
   try {
     let read = await sequence.extend(ids, signal);
-    onPrompt({ ids, routed: read.routed });
+    onPrompt?.({ ids, routed: read.routed });
     for (let n = 0; n < options.maxTokens && sequence.length < lm.context; n++) {
       const id = draw(distribution(read.logits, options, allowed), random.uniform(n));
       if (id === tokenizer.eos) return yield* finish(id, decoder.flush(), gate, 'eos');

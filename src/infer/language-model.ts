@@ -7,6 +7,8 @@ import {
 /** Experts of one MoE layer for the tokens just read, [n·K] in order of preference. */
 export interface Routed {
   readonly layer: number;
+  /** n. */
+  readonly tokens: number;
   readonly chosen: Int32Array;
   readonly gates: Float32Array;
   readonly kept: Int32Array;
@@ -91,16 +93,16 @@ function beginSequence({ model, executor, weights, context, programFor }: Sequen
       const tokens = executor.put(Int32Array.from(ids), { dtype: 'i32', shape: [ids.length] });
       const results = await program.run({ ...weights, ...caches, tokens, start }, signal);
       length += ids.length;
-      return read(model, executor, results);
+      return read(model, executor, results, ids.length);
     },
     close() {},
   };
 }
 
-function read(model: Model, executor: Executor, results: Buffers): Read {
+function read(model: Model, executor: Executor, results: Buffers, tokens: number): Read {
   const routed = model.moeLayers.map((layer): Routed => {
     const tap = (name: string) => executor.get(results[`layers.${layer}.router.${name}`]!);
-    return { layer, chosen: tap('chosen') as Int32Array, gates: tap('gates') as Float32Array, kept: tap('kept') as Int32Array };
+    return { layer, tokens, chosen: tap('chosen') as Int32Array, gates: tap('gates') as Float32Array, kept: tap('kept') as Int32Array };
   });
   return { logits: executor.get(results['logits']!) as Float32Array, routed };
 }

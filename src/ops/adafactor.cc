@@ -22,10 +22,11 @@ inline f32 step_size(f32 lr, double w_squares, double y_squares, i64 n, const Li
 
 inline size_t factored_scratch(const Call& c) {
   const i64 R = c.index_attr(1), C = c.index_attr(2), blocks = ceil_div(R, kRows);
-  return sizeof(f32) * (blocks * C + C + R) + sizeof(double) * 2 * blocks + 64;
+  return sizeof(f32) * (blocks * C + 2 * (C + R)) + sizeof(double) * 2 * blocks;
 }
 inline size_t plain_scratch(const Call& c) {
-  return sizeof(double) * 2 * ceil_div(c.ins[0].size() / larger<i64>(1, c.index_attr(0)), kBlock);
+  const i64 N = c.ins[0].size() / larger<i64>(1, c.index_attr(0));
+  return sizeof(double) * 2 * ceil_div(N, kBlock) + sizeof(f32) * N;
 }
 
 }  // namespace adafactor_detail
@@ -42,7 +43,8 @@ KERNEL_WITH_SCRATCH(adafactor_factored, adafactor_detail::factored_scratch) {
 
   for (i64 b = 0; b < B; ++b) {
     const f32 *w = c.in<f32>(0) + b * R * C, *g = c.in<f32>(1) + b * R * C;
-    f32 *to = c.out<f32>(0) + b * R * C, *row_stat = c.out<f32>(1) + b * R, *col_stat = c.out<f32>(2) + b * C;
+    f32* row_stat = c.out<f32>(1) ? c.out<f32>(1) + b * R : row_scale + R;  // statistics that nobody reads still shape the update
+    f32* col_stat = c.out<f32>(2) ? c.out<f32>(2) + b * C : row_scale + 2 * R;
     const f32 *old_row = c.in<f32>(2) + b * R, *old_col = c.in<f32>(3) + b * C;
     // Pass 1: squared gradients by row and, per block, by column.
     c.parallel(blocks, [&](i64 block, i32) {
@@ -72,6 +74,8 @@ KERNEL_WITH_SCRATCH(adafactor_factored, adafactor_detail::factored_scratch) {
       col_scale[d] = 1 / __builtin_sqrtf(col_stat[d]);
     }
     for (i64 r = 0; r < R; ++r) row_scale[r] = 1 / __builtin_sqrtf(row_stat[r] / row_mean);
+    if (!c.out<f32>(0)) continue;
+    f32* to = c.out<f32>(0) + b * R * C;
     // Pass 2: sizes of the parameter and of the update.
     c.parallel(blocks, [&](i64 block, i32) {
       double of_w = 0, of_y = 0;
@@ -115,9 +119,10 @@ KERNEL_WITH_SCRATCH(adafactor, adafactor_detail::plain_scratch) {
   const i64 N = c.ins[0].size() / B, blocks = ceil_div(N, kBlock);
   const f32 lr = c.in<f32>(3)[0], keep = c.in<f32>(4)[0];
   double* squares = reinterpret_cast<double*>(c.scratch);
+  f32* unread = reinterpret_cast<f32*>(squares + 2 * blocks);
   for (i64 b = 0; b < B; ++b) {
     const f32 *w = c.in<f32>(0) + b * N, *g = c.in<f32>(1) + b * N, *old = c.in<f32>(2) + b * N;
-    f32 *to = c.out<f32>(0) + b * N, *v = c.out<f32>(1) + b * N;
+    f32* v = c.out<f32>(1) ? c.out<f32>(1) + b * N : unread;
     c.parallel(blocks, [&](i64 block, i32) {
       vf sw{}, sy{};
       const i64 end = smaller(N, (block + 1) * kBlock);
@@ -127,7 +132,9 @@ KERNEL_WITH_SCRATCH(adafactor, adafactor_detail::plain_scratch) {
         const vf stat = load_part(old + i, n) * keep + (grad * grad + limits.eps1) * (1 - keep);
         store_part(v + i, stat, n);
         sw += x * x;
-        for (i64 k = 0; k < smaller<i64>(n, kLanes); ++k) sy[k] += grad[k] * grad[k] / stat[k];
+        if (n >= kLanes) sy += grad * grad / stat;
+        else
+          for (i64 k = 0; k < n; ++k) sy[k] += grad[k] * grad[k] / stat[k];
       }
       squares[2 * block] = hsum(sw);
       squares[2 * block + 1] = hsum(sy);
@@ -137,6 +144,8 @@ KERNEL_WITH_SCRATCH(adafactor, adafactor_detail::plain_scratch) {
       of_w += squares[2 * block];
       of_y += squares[2 * block + 1];
     }
+    if (!c.out<f32>(0)) continue;
+    f32* to = c.out<f32>(0) + b * N;
     const f32 size = step_size(lr, of_w, of_y, N, limits);
     c.parallel(blocks, [&](i64 block, i32) {
       for (i64 i = block * kBlock; i < smaller(N, (block + 1) * kBlock); ++i) to[i] = w[i] - size * (g[i] / __builtin_sqrtf(v[i]));

@@ -4,6 +4,14 @@
 namespace openmoe::OPENMOE_ISA {
 namespace adamw_detail {
 
+constexpr i64 kTask = 16384;
+
+struct Block {
+  const f32 *w, *g, *m, *v;
+  f32 *to, *to_m, *to_v;
+};
+inline size_t scratch(const Call& c) { return sizeof(f32) * kTask * c.threads(); }
+
 // base^count for a whole count, by squaring.
 inline double power(double base, double count) {
   double result = 1;
@@ -16,7 +24,8 @@ inline double power(double base, double count) {
 
 }  // namespace adamw_detail
 
-KERNEL(adamw) {
+KERNEL_WITH_SCRATCH(adamw, adamw_detail::scratch) {
+  using adamw_detail::kTask;
   const f32 *w = c.in<f32>(0), *g = c.in<f32>(1), *m = c.in<f32>(2), *v = c.in<f32>(3);
   f32 *to = c.out<f32>(0), *to_m = c.out<f32>(1), *to_v = c.out<f32>(2);
   const f32 lr = c.in<f32>(4)[0], beta1 = c.attr(0), beta2 = c.attr(1), eps = c.attr(2), decay = c.attr(3);
@@ -24,13 +33,17 @@ KERNEL(adamw) {
   const f32 first = static_cast<f32>(1 / (1 - adamw_detail::power(c.attrs[0], count)));
   const f32 second = static_cast<f32>(1 / (1 - adamw_detail::power(c.attrs[1], count)));
   const i64 n = c.ins[0].size();
-  constexpr i64 kTask = 16384;
-  c.parallel(ceil_div(n, kTask), [&](i64 task, i32) {
-    for (i64 i = task * kTask; i < smaller(n, (task + 1) * kTask); ++i) {
-      const f32 a = beta1 * m[i] + (1 - beta1) * g[i], b = beta2 * v[i] + (1 - beta2) * g[i] * g[i];
-      to_m[i] = a;
-      to_v[i] = b;
-      to[i] = w[i] - lr * (a * first / (__builtin_sqrtf(b * second) + eps) + decay * w[i]);
+  c.parallel(ceil_div(n, kTask), [&](i64 task, i32 worker) {
+    const i64 start = task * kTask, count = smaller(kTask, n - start);
+    f32* unread = reinterpret_cast<f32*>(c.scratch) + worker * kTask;  // where an output that nobody reads goes
+    const auto at = [&](f32* out) { return out ? out + start : unread; };
+    const adamw_detail::Block block{w + start, g + start, m + start, v + start, at(to), at(to_m), at(to_v)};
+    for (i64 i = 0; i < count; ++i) {
+      const f32 grad = block.g[i], old = block.w[i];
+      const f32 a = beta1 * block.m[i] + (1 - beta1) * grad, b = beta2 * block.v[i] + (1 - beta2) * grad * grad;
+      block.to_m[i] = a;
+      block.to_v[i] = b;
+      block.to[i] = old - lr * (a * first / (__builtin_sqrtf(b * second) + eps) + decay * old);
     }
   });
 }

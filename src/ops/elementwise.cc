@@ -25,7 +25,7 @@ inline i32 wrap(i64 x) { return static_cast<i32>(static_cast<uint32_t>(x)); }
 #define BLOCK(name, op, A, B, To, expression)                                         \
   static void name(i64 n, const void* const* in, void* out) {                         \
     const A* pa = elementwise::as<A>(in[0]);                                          \
-    [[maybe_unused]] const B* pb = elementwise::as<B>(in[BLOCK_SECOND]);              \
+    [[maybe_unused]] const B* pb = elementwise::as<B>(in[BLOCK_INPUTS - 1]);              \
     To* to = elementwise::as<To>(out);                                                \
     for (i64 i = 0; i < n; ++i) {                                                     \
       const A a = pa[i];                                                              \
@@ -33,7 +33,7 @@ inline i32 wrap(i64 x) { return static_cast<i32>(static_cast<uint32_t>(x)); }
       to[i] = (expression);                                                           \
     }                                                                                 \
   }                                                                                   \
-  static BlockOp name##_op{op, name, nullptr};                                        \
+  static BlockOp name##_op{op, BLOCK_INPUTS, name, nullptr};                                        \
   static const AddBlockOp name##_add{name##_op};
 
 // UNARY_VECTOR(name, "op", expression of x): whole registers, for functions that vector-math.h has.
@@ -46,10 +46,10 @@ inline i32 wrap(i64 x) { return static_cast<i32>(static_cast<uint32_t>(x)); }
       store_part(to + i, (expression), n - i);                                        \
     }                                                                                 \
   }                                                                                   \
-  static BlockOp name##_op{op, name, nullptr};                                        \
+  static BlockOp name##_op{op, BLOCK_INPUTS, name, nullptr};                                        \
   static const AddBlockOp name##_add{name##_op};
 
-#define BLOCK_SECOND 0
+#define BLOCK_INPUTS 1
 BLOCK(block_neg_f, "neg.f32", f32, f32, f32, -a)
 BLOCK(block_neg_i, "neg.i32", i32, i32, i32, elementwise::wrap(-static_cast<i64>(a)))
 BLOCK(block_abs_f, "abs.f32", f32, f32, f32, __builtin_fabsf(a))
@@ -65,9 +65,9 @@ UNARY_VECTOR(block_exp, "exp.f32", vexp(x))
 UNARY_VECTOR(block_log, "log.f32", vlog(x))
 UNARY_VECTOR(block_sigmoid, "sigmoid.f32", vsigmoid(x))
 UNARY_VECTOR(block_tanh, "tanh.f32", vtanh(x))
-#undef BLOCK_SECOND
+#undef BLOCK_INPUTS
 
-#define BLOCK_SECOND 1
+#define BLOCK_INPUTS 2
 BLOCK(block_add_f, "add.f32", f32, f32, f32, a + b)
 BLOCK(block_sub_f, "sub.f32", f32, f32, f32, a - b)
 BLOCK(block_mul_f, "mul.f32", f32, f32, f32, a* b)
@@ -86,7 +86,7 @@ BLOCK(block_min_i, "min.i32", i32, i32, i32, a < b ? a : b)
 BLOCK(block_less_i, "less.i32", i32, i32, i32, a < b)
 BLOCK(block_less_equal_i, "less_equal.i32", i32, i32, i32, a <= b)
 BLOCK(block_equal_i, "equal.i32", i32, i32, i32, a == b)
-#undef BLOCK_SECOND
+#undef BLOCK_INPUTS
 
 // A choice moves 4-byte lanes whatever they mean.
 static void block_select(i64 n, const void* const* in, void* out) {
@@ -94,9 +94,9 @@ static void block_select(i64 n, const void* const* in, void* out) {
   i32* to = elementwise::as<i32>(out);
   for (i64 i = 0; i < n; ++i) to[i] = cond[i] ? a[i] : b[i];
 }
-static BlockOp block_select_f_op{"select.f32", block_select, nullptr};
+static BlockOp block_select_f_op{"select.f32", 3, block_select, nullptr};
 static const AddBlockOp block_select_f_add{block_select_f_op};
-static BlockOp block_select_i_op{"select.i32", block_select, nullptr};
+static BlockOp block_select_i_op{"select.i32", 3, block_select, nullptr};
 static const AddBlockOp block_select_i_add{block_select_i_op};
 
 }  // namespace openmoe::OPENMOE_ISA

@@ -28,7 +28,7 @@ inline Split split(const Call& c) {
 }
 inline size_t scratch(const Call& c) {
   const Split s = split(c);
-  return s.simple && s.inner > 1 ? sizeof(f32) * ceil_div(s.folded, kRows) * s.inner : 0;
+  return s.simple && s.inner > 1 && s.folded > kRows ? sizeof(f32) * ceil_div(s.folded, kRows) * s.inner : 0;
 }
 
 template <class T> struct Sum {
@@ -40,7 +40,7 @@ template <class T> struct Max {
     if constexpr (sizeof(T) == 4 && T(0.5f) != T(0)) return -__builtin_inff();
     return T(-2147483647 - 1);
   }
-  static T join(T a, T b) { return a > b || a != a ? a : b; }
+  static T join(T a, T b) { return (a > b) | (a != a) ? a : b; }  // NaN wins; | lets it be a vector operation
 };
 
 // Any axes: one pass in order, on one thread; rare and small.
@@ -76,6 +76,13 @@ template <class T, template <class> class F> T fold_row(const T* x, i64 n) {
   return part[0];
 }
 
+// Rows of `step` numbers folded into one row of `width`, in order.
+template <class T, template <class> class F> void fold_columns(const T* x, i64 rows, i64 step, T* y, i64 width) {
+  for (i64 i = 0; i < width; ++i) y[i] = F<T>::zero();
+  for (i64 r = 0; r < rows; ++r)
+    for (i64 i = 0; i < width; ++i) y[i] = F<T>::join(y[i], x[r * step + i]);
+}
+
 template <class T, template <class> class F> void reduce(const Call& c) {
   const Split s = split(c);
   if (!s.simple || c.ins[0].size() == 0) return walk<T, F>(c);
@@ -88,17 +95,25 @@ template <class T, template <class> class F> void reduce(const Call& c) {
     });
     return;
   }
-  // Columns: blocks of rows fold into partial rows, which fold in order.
+  // Columns: blocks of rows fold into partial rows, which fold in order; a single block folds into the result.
   const i64 blocks = ceil_div(s.folded, kRows), strips = ceil_div(s.inner, kColumns);
+  if (blocks == 1) {
+    const i64 per_task = larger<i64>(1, 16384 / (s.folded * smaller(kColumns, s.inner)));
+    c.parallel(ceil_div(s.outer * strips, per_task), [&](i64 task, i32) {
+      for (i64 n = task * per_task; n < smaller(s.outer * strips, (task + 1) * per_task); ++n) {
+        const i64 o = n / strips, first = n % strips * kColumns;
+        fold_columns<T, F>(x + o * s.folded * s.inner + first, s.folded, s.inner, y + o * s.inner + first, smaller(kColumns, s.inner - first));
+      }
+    });
+    return;
+  }
   T* partial = reinterpret_cast<T*>(c.scratch);
   for (i64 o = 0; o < s.outer; ++o) {
     const T* from = x + o * s.folded * s.inner;
     c.parallel(blocks * strips, [&](i64 task, i32) {
       const i64 block = task / strips, first = task % strips * kColumns, last = smaller(s.inner, first + kColumns);
-      T* to = partial + block * s.inner;
-      for (i64 i = first; i < last; ++i) to[i] = F<T>::zero();
-      for (i64 r = block * kRows; r < smaller(s.folded, (block + 1) * kRows); ++r)
-        for (i64 i = first; i < last; ++i) to[i] = F<T>::join(to[i], from[r * s.inner + i]);
+      const i64 row = block * kRows;
+      fold_columns<T, F>(from + row * s.inner + first, smaller(kRows, s.folded - row), s.inner, partial + block * s.inner + first, last - first);
     });
     T* to = y + o * s.inner;
     for (i64 i = 0; i < s.inner; ++i) to[i] = partial[i];

@@ -9,20 +9,16 @@ constexpr i64 kRows = 16;
 inline i64 half(const Call& c) { return c.dim(0, 1) / c.index_attr(0) / 2; }
 inline size_t scratch(const Call& c) { return sizeof(f32) * half(c) * (1 + 2 * c.threads()); }
 
-// θ^(−j/half) in double precision: exp2 of a multiple of log2 θ, by repeated multiplication of the step.
+// θ^(−j/n): powers of step = θ^(−1/n), which bisection finds to the last bit of a double.
 inline void frequencies(f32* to, i64 n, double theta) {
-  // step = θ^(−1/n) by Newton's iteration on s^n = 1/θ; exact to double rounding after few rounds.
-  double step = 1;
-  {
-    double low = 0, high = 1 > 1 / theta ? 1 : 1 / theta;
-    for (int i = 0; i < 200; ++i) {
-      const double mid = (low + high) / 2;
-      double power = 1;
-      for (i64 j = 0; j < n; ++j) power *= mid;
-      (power > 1 / theta ? high : low) = mid;
-    }
-    step = (low + high) / 2;
+  double low = 0, high = 1 > 1 / theta ? 1 : 1 / theta;
+  for (int i = 0; i < 64; ++i) {
+    const double mid = (low + high) / 2;
+    double power = 1;
+    for (i64 j = 0; j < n; ++j) power *= mid;
+    (power > 1 / theta ? high : low) = mid;
   }
+  const double step = (low + high) / 2;
   double value = 1;
   for (i64 j = 0; j < n; ++j) {
     to[j] = static_cast<f32>(value);

@@ -28,11 +28,14 @@ KERNEL(slice) {
 
 KERNEL(pad) {
   const i64 n = c.outs[0].size();
+  constexpr i64 kTask = 32768;
   const f32 value = c.attr(2 * c.outs[0].rank);
   i32 bits = static_cast<i32>(value);
   if (c.outs[0].dtype == DType::f32) __builtin_memcpy(&bits, &value, 4);
   i32* y = c.out<i32>(0);
-  for (i64 i = 0; i < n; ++i) y[i] = bits;
+  c.parallel(ceil_div(n, kTask), [&](i64 task, i32) {
+    for (i64 i = task * kTask; i < smaller(n, (task + 1) * kTask); ++i) y[i] = bits;
+  });
   i64 start[kMaxRank] = {};
   for (i32 axis = 0; axis < c.outs[0].rank; ++axis) start[axis] = c.index_attr(axis);
   slice_detail::rectangle(c, c.ins[0], c.outs[0], start, true, c.in<i32>(0), y);

@@ -1,4 +1,4 @@
-// transpose: bound by memory; the innermost row of the target is gathered, so it reaches bandwidth only where that row is long.
+// transpose: bound by memory, in tiles where neighbours of the source are not neighbours of the target.
 #include "../../native/strided.h"
 
 namespace openmoe::OPENMOE_ISA {

@@ -54,7 +54,7 @@ export async function truncateAfter(path: string, step: number, disk: Disk): Pro
 /** Each with its line feed; the last may lack it. */
 function linesOf(bytes: Uint8Array): readonly Uint8Array[] {
   const lines: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const feed = bytes.indexOf(10, at);
     const end = feed < 0 ? bytes.length : feed + 1;
     lines.push(bytes.subarray(at, end));

@@ -1,6 +1,7 @@
 /** What the run folder asks of a file system when it writes; tests put a failing one in its place. */
 import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { link, mkdir, open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { EXIT, UserError } from '../base/index.ts';
 
 /** A new file that is written once from front to back. */
@@ -63,7 +64,7 @@ function openGrowing(path: string): GrowingFile {
     append(bytes) {
       const before = fstatSync(file).size;
       try {
-        for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+        for (let at = 0; at < bytes.length;) at += writeSync(file, bytes, at);
       } catch (error) {
         ftruncateSync(file, before); // a full disk takes part of a record: take it back
         throw error;
@@ -76,13 +77,12 @@ function openGrowing(path: string): GrowingFile {
 
 /** Puts `bytes` at `path` so that a crash at any time leaves the old file or the new one, whole. Throws what `explainDisk` makes of failures. */
 export async function writeAtomic(path: string, bytes: Uint8Array | string, disk: Disk = nodeDisk): Promise<void> {
-  const slash = path.lastIndexOf('/') + 1;
-  const temporary = `${path.slice(0, slash)}.tmp-${process.pid}-${path.slice(slash)}`;
+  const temporary = join(dirname(path), `.tmp-${process.pid}-${basename(path)}`);
   try {
     await disk.remove(temporary);
     await writeNew(temporary, bytes, disk);
     await disk.rename(temporary, path);
-    await disk.syncFolder(path.slice(0, slash) || '.');
+    await disk.syncFolder(dirname(path));
   } catch (error) {
     await disk.remove(temporary).catch(() => {});
     throw explainDisk(error, path);
@@ -106,11 +106,22 @@ const codeOf = (error: unknown): string => String((error as NodeJS.ErrnoExceptio
 export function explainDisk(error: unknown, path: string): unknown {
   const code = codeOf(error);
   if (code === 'ENOSPC' || code === 'EDQUOT')
-    return new UserError('E_DISK_FULL', EXIT.doesNotFit, { message: 'no space left on the disk', place: path, hint: 'free some, then continue with --resume' });
-  if (['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'ENAMETOOLONG'].includes(code))
-    return new UserError('E_NOT_WRITABLE', EXIT.usage, { message: `cannot write here (${code})`, place: path, hint: 'choose another folder with --run' });
+    return new UserError('E_DISK_FULL', EXIT.doesNotFit, {
+      message: 'no space left on the disk',
+      place: path,
+      hint: 'free some, then continue with --resume',
+    });
+  if (['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'ENAMETOOLONG'].includes(code))
+    return new UserError('E_NOT_WRITABLE', EXIT.usage, {
+      message: `cannot write here (${code})`,
+      place: path,
+      hint: 'choose another folder with --run',
+    });
   return error;
 }
 
 export const isMissing = (error: unknown): boolean => ['ENOENT', 'ENOTDIR'].includes(codeOf(error));
+/** Missing, or nothing that this user could get at under this name. */
+export const isUnreachable = (error: unknown): boolean =>
+  isMissing(error) || ['EACCES', 'EPERM', 'ELOOP', 'ENAMETOOLONG'].includes(codeOf(error));
 export const isTaken = (error: unknown): boolean => ['EEXIST', 'ENOTEMPTY'].includes(codeOf(error));

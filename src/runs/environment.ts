@@ -55,11 +55,15 @@ const run = promisify(execFile);
 
 /** Null without git, outside a checkout, and for a package installed inside somebody else's checkout. */
 async function gitState(home: string): Promise<Environment['git']> {
-  const git = async (...args: readonly string[]): Promise<string> => (await run('git', ['-C', home, ...args], { maxBuffer: 1 << 28 })).stdout;
+  const git = async (...args: readonly string[]): Promise<string> =>
+    (await run('git', ['-C', home, ...args], { maxBuffer: 1 << 28 })).stdout;
   try {
     if ((await git('rev-parse', '--show-prefix')).trim() !== '') return null;
     const diff = await git('diff', 'HEAD', '--no-ext-diff', '--binary');
-    return { revision: (await git('rev-parse', 'HEAD')).trim(), dirty: diff === '' ? null : createHash('sha256').update(diff).digest('hex') };
+    return {
+      revision: (await git('rev-parse', 'HEAD')).trim(),
+      dirty: diff === '' ? null : createHash('sha256').update(diff).digest('hex'),
+    };
   } catch {
     return null;
   }

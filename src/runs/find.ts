@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { EXIT, nearest, parseCount, UserError } from '../base/index.ts';
-import { isMissing } from './disk.ts';
+import { isMissing, isUnreachable } from './disk.ts';
 import { isRun, readRun, type RunFolder, type RunInfo, runFolder, unknownStep } from './folder.ts';
 import { nameOf } from './name.ts';
 
@@ -42,10 +42,16 @@ async function bestStep(run: RunFolder): Promise<number> {
   const steps = new Set(await run.checkpoints());
   const losses = (await run.readLines('events.jsonl'))
     .map(({ value }) => value as { readonly kind?: unknown; readonly step?: unknown; readonly loss?: unknown } | null)
-    .filter((e): e is { kind: 'validation'; step: number; loss: number } => e?.kind === 'validation' && steps.has(e.step as number) && Number.isFinite(e.loss));
-  if (losses.length > 0) return losses.reduce((best, e) => (e.loss < best.loss || (e.loss === best.loss && e.step < best.step) ? e : best)).step;
+    .filter(
+      (e): e is { kind: 'validation'; step: number; loss: number } =>
+        e?.kind === 'validation' && steps.has(e.step as number) && Number.isFinite(e.loss),
+    );
+  if (losses.length > 0)
+    return losses.reduce((best, e) => (e.loss < best.loss || (e.loss === best.loss && e.step < best.step) ? e : best)).step;
   throw new UserError('E_CHECKPOINT_UNKNOWN', EXIT.notFound, {
-    message: 'no checkpoint has a validation loss', place: run.dir, hint: steps.size ? `name a step: ${[...steps].slice(-5).join(', ')}` : 'the run has not saved any yet',
+    message: 'no checkpoint has a validation loss',
+    place: run.dir,
+    hint: steps.size ? `name a step: ${[...steps].slice(-5).join(', ')}` : 'the run has not saved any yet',
   });
 }
 
@@ -54,10 +60,15 @@ async function locate(name: string, root: string): Promise<string> {
   const ids = await runIds(root);
   if (name === 'last') return join(root, await newest(ids, root));
   if (ids.includes(name)) return join(root, name);
-  const matches = ids.filter((id) => id.includes(name.toLowerCase()));
+  const called = ids.filter((id) => nameOf(id) === name.toLowerCase()); // otter is not sea-otter
+  const matches = called.length > 0 ? called : ids.filter((id) => id.includes(name.toLowerCase()));
   if (matches.length === 1) return join(root, matches[0]!);
   if (matches.length > 1 && name !== '')
-    throw new UserError('E_RUN_AMBIGUOUS', EXIT.usage, { message: `${name} may be any of ${shown(matches)}`, place: resolve(root), hint: 'write more of the id' });
+    throw new UserError('E_RUN_AMBIGUOUS', EXIT.usage, {
+      message: `${name} may be any of ${shown(matches)}`,
+      place: resolve(root),
+      hint: 'write more of the id',
+    });
   if (await isRun(name)) return name; // a folder in the current one
   throw unknown(name, ids, root);
 }
@@ -68,7 +79,8 @@ function unknown(name: string, ids: readonly string[], root: string): UserError 
   return new UserError('E_RUN_UNKNOWN', EXIT.notFound, { message: `there is no run ${name}`, place: resolve(root), hint });
 }
 
-const shown = (ids: readonly string[]): string => (ids.length > 8 ? `${ids.slice(-8).join(', ')} and ${ids.length - 8} more` : ids.join(', '));
+const shown = (ids: readonly string[]): string =>
+  ids.length > 8 ? `${ids.slice(-8).join(', ')} and ${ids.length - 8} more` : ids.join(', ');
 
 async function newest(ids: readonly string[], root: string): Promise<string> {
   const runs = await listRuns(root);
@@ -84,6 +96,8 @@ async function runIds(root: string): Promise<readonly string[]> {
     return names.filter((_, i) => runs[i]);
   } catch (error) {
     if (isMissing(error)) return [];
+    if (isUnreachable(error))
+      throw new UserError('E_NOT_READABLE', EXIT.notFound, { message: 'the folder of runs cannot be read', place: resolve(root) });
     throw error;
   }
 }

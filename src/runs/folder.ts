@@ -2,13 +2,13 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { EXIT, type JsonLine, parseGrowingJsonLines, UserError } from '../base/index.ts';
-import { isMissing } from './disk.ts';
+import { isMissing, isUnreachable } from './disk.ts';
 import { ownerOf } from './lock.ts';
 import { liveness } from './process.ts';
 import { type Checkpoint, checkpointFolder, checkpointSteps, type Damage, foldersOf, readCheckpoint, verify } from './read-checkpoint.ts';
 
 /** What run.json may say; `crashed` is also what a reader finds when it says `running` and nobody runs it. */
-export const STATES = ['running', 'finished', 'stopped', 'crashed', 'diverged'] as const;
+const STATES = ['running', 'finished', 'stopped', 'crashed', 'diverged'] as const;
 export type RunState = (typeof STATES)[number];
 
 /** run.json. */
@@ -57,7 +57,12 @@ export interface RunFolder {
 /** Opens a run folder for reading. Throws E_RUN_UNKNOWN (not found) when `dir` is none. */
 export async function readRun(dir: string): Promise<RunFolder> {
   const folder = runFolder(dir);
-  if (!(await isRun(dir))) throw new UserError('E_RUN_UNKNOWN', EXIT.notFound, { message: 'there is no run in this folder', place: folder.dir, hint: 'openmoe runs lists those there are' });
+  if (!(await isRun(dir)))
+    throw new UserError('E_RUN_UNKNOWN', EXIT.notFound, {
+      message: 'there is no run in this folder',
+      place: folder.dir,
+      hint: 'openmoe runs lists those there are',
+    });
   return folder;
 }
 
@@ -65,7 +70,7 @@ export async function isRun(dir: string): Promise<boolean> {
   try {
     return (await stat(join(dir, 'run.json'))).isFile();
   } catch (error) {
-    if (isMissing(error)) return false;
+    if (isUnreachable(error)) return false;
     throw error;
   }
 }
@@ -73,7 +78,8 @@ export async function isRun(dir: string): Promise<boolean> {
 export function runFolder(given: string): RunFolder {
   const dir = resolve(given);
   const path = (...names: readonly string[]): string => join(dir, ...names);
-  const readJson = async (name: string): Promise<unknown> => parseJson(await readFile(path(name), 'utf8').catch((e: unknown) => Promise.reject(unreadable(e, path(name)))), path(name));
+  const readJson = async (name: string): Promise<unknown> =>
+    parseJson(await readFile(path(name), 'utf8').catch((e: unknown) => Promise.reject(unreadable(e, path(name)))), path(name));
   const folderOf = (step: number): string => path('checkpoints', checkpointFolder(step));
   return {
     id: basename(dir),
@@ -104,7 +110,10 @@ async function newestSound(folder: string): Promise<NewestSound> {
 }
 
 export function unknownStep(step: number, steps: readonly number[], place: string): UserError {
-  const near = steps.toSorted((a, b) => Math.abs(a - step) - Math.abs(b - step)).slice(0, 5).sort((a, b) => a - b);
+  const near = steps
+    .toSorted((a, b) => Math.abs(a - step) - Math.abs(b - step))
+    .slice(0, 5)
+    .sort((a, b) => a - b);
   const hint = near.length ? `nearest: ${near.join(', ')}` : 'the run has not saved any yet';
   return new UserError('E_CHECKPOINT_UNKNOWN', EXIT.notFound, { message: `there is no checkpoint of step ${step}`, place, hint });
 }
@@ -162,5 +171,7 @@ async function isOwnerAlive(dir: string): Promise<boolean> {
 export async function growingFiles(dir: string): Promise<readonly string[]> {
   const names = await readdir(dir, { withFileTypes: true });
   const routing = await readdir(join(dir, 'routing')).catch(() => []);
-  return [...names.filter((n) => n.isFile()).map((n) => n.name), ...routing.map((name) => join('routing', name))].filter((name) => name.endsWith('.jsonl'));
+  return [...names.filter((n) => n.isFile()).map((n) => n.name), ...routing.map((name) => join('routing', name))].filter((name) =>
+    name.endsWith('.jsonl'),
+  );
 }

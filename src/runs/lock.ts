@@ -49,7 +49,9 @@ export async function ownerOf(path: string): Promise<ProcessIdentity | 'unreadab
   }
   try {
     const { pid, start, host } = JSON.parse(text) as Partial<ProcessIdentity>;
-    return Number.isInteger(pid) && typeof start === 'string' && typeof host === 'string' ? { pid: pid!, start, host } : 'unreadable';
+    return Number.isInteger(pid) && pid! > 0 && typeof start === 'string' && typeof host === 'string'
+      ? { pid: pid!, start, host }
+      : 'unreadable';
   } catch {
     return 'unreadable';
   }

@@ -20,10 +20,11 @@ export interface Manifest {
 /** A plain file name: no folder, nothing hidden. */
 export const isFileName = (name: string): boolean => /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(name) && name !== MANIFEST;
 
+const byName = (files: readonly FileRecord[]): readonly FileRecord[] => [...files].sort((a, b) => (a.name < b.name ? -1 : 1));
+
 /** One text for one content: a function of steps, names, sizes and hashes alone. */
 export function manifestText({ step, files }: Manifest): string {
-  const sorted = [...files].sort((a, b) => (a.name < b.name ? -1 : 1));
-  return `{\n  "format": "${FORMAT}",\n  "step": ${step},\n  "files": {\n${sorted
+  return `{\n  "format": "${FORMAT}",\n  "step": ${step},\n  "files": {\n${byName(files)
     .map(({ name, size, sha256 }) => `    "${name}": { "size": ${size}, "sha256": "${sha256}" }`)
     .join(',\n')}\n  }\n}\n`;
 }
@@ -50,5 +51,7 @@ function readManifest(text: string): Manifest | string {
   const sound = files.filter(
     (f): f is FileRecord => isFileName(f.name) && Number.isSafeInteger(f.size) && f.size! >= 0 && /^[0-9a-f]{64}$/.test(String(f.sha256)),
   );
-  return sound.length === files.length ? { step: value.step as number, files: sound } : 'has a record without plain name, size or hash';
+  return sound.length === files.length
+    ? { step: value.step as number, files: byName(sound) }
+    : 'has a record without plain name, size or hash';
 }

@@ -1,14 +1,15 @@
 /** Names of runs that people can say: a date and an animal. */
 
-const ANIMALS = [
-  'adder', 'alpaca', 'badger', 'beaver', 'bison', 'bittern', 'bobcat', 'caracal', 'civet', 'condor', 'coyote', 'crane', 'curlew', 'dingo', 'dormouse', 'dunlin',
-  'eagle', 'egret', 'eider', 'ermine', 'falcon', 'ferret', 'finch', 'fox', 'gannet', 'gazelle', 'gecko', 'gibbon', 'godwit', 'goshawk', 'grouse', 'hare',
-  'harrier', 'hedgehog', 'heron', 'hobby', 'hoopoe', 'hyena', 'ibex', 'ibis', 'impala', 'jackal', 'jackdaw', 'jaguar', 'kestrel', 'kiwi', 'koala', 'kudu',
-  'lapwing', 'lemur', 'leopard', 'linnet', 'lynx', 'macaw', 'magpie', 'marmot', 'marten', 'merlin', 'mink', 'moose', 'newt', 'ocelot', 'okapi', 'oriole',
-  'osprey', 'otter', 'owl', 'panda', 'pelican', 'petrel', 'pika', 'pipit', 'plover', 'polecat', 'puffin', 'puma', 'quail', 'quokka', 'rabbit', 'raven',
-  'redstart', 'robin', 'sable', 'seal', 'serval', 'shrew', 'siskin', 'skink', 'sparrow', 'starling', 'stoat', 'stork', 'swift', 'tapir', 'teal', 'tern',
-  'thrush', 'toucan', 'turtle', 'viper', 'vole', 'wagtail', 'walrus', 'weasel', 'whimbrel', 'wigeon', 'wolf', 'wombat', 'wren', 'yak', 'zebra', 'zorilla',
-] as const;
+const ANIMALS = `
+  adder alpaca badger beaver bison bittern bobcat caracal civet condor coyote crane curlew dingo dormouse dunlin eagle egret
+  eider ermine falcon ferret finch fox gannet gazelle gecko gibbon godwit goshawk grouse hare harrier hedgehog heron hobby hoopoe
+  hyena ibex ibis impala jackal jackdaw jaguar kestrel kiwi koala kudu lapwing lemur leopard linnet lynx macaw magpie marmot
+  marten merlin mink moose newt ocelot okapi oriole osprey otter owl panda pelican petrel pika pipit plover polecat puffin puma
+  quail quokka rabbit raven redstart robin sable seal serval shrew siskin skink sparrow starling stoat stork swift tapir teal
+  tern thrush toucan turtle viper vole wagtail walrus weasel whimbrel wigeon wolf wombat wren yak zebra zorilla
+`
+  .trim()
+  .split(/\s+/);
 
 /** `otter` of `2026-11-22-otter-2`: the id without its date and number. */
 export const nameOf = (id: string): string => id.replace(/^\d{4}-\d\d-\d\d-/, '').replace(/-\d+$/, '');

@@ -30,7 +30,8 @@ function startOf(pid: number): string | undefined {
   }
 }
 
-function exists(pid: number): boolean {
+/** Whether any process has this number now. */
+export function exists(pid: number): boolean {
   try {
     return process.kill(pid, 0);
   } catch (error) {

@@ -69,12 +69,17 @@ async function manifestOf(folder: string, step: number): Promise<Manifest | Dama
   }
 }
 
-const reasonOf = (error: unknown): string => (isMissing(error) ? 'is missing' : `cannot be read (${(error as NodeJS.ErrnoException).code ?? (error as Error).message})`);
+const reasonOf = (error: unknown): string =>
+  isMissing(error) ? 'is missing' : `cannot be read (${(error as NodeJS.ErrnoException).code ?? (error as Error).message})`;
 
 const CHUNK = 1 << 22;
 
 /** Passes the file's bytes to `see` piece by piece, valid until the next; returns what is wrong with the file, if anything. */
-async function damageOf(folder: string, { name, size, sha256 }: FileRecord, see: (piece: Uint8Array, at: number) => void = () => {}): Promise<string | undefined> {
+async function damageOf(
+  folder: string,
+  { name, size, sha256 }: FileRecord,
+  see: (piece: Uint8Array, at: number) => void = () => {},
+): Promise<string | undefined> {
   const path = join(folder, name);
   try {
     const actual = await sizeOf(path);
@@ -83,7 +88,7 @@ async function damageOf(folder: string, { name, size, sha256 }: FileRecord, see:
     try {
       const hash = createHash('sha256');
       const buffer = new Uint8Array(Math.min(CHUNK, size));
-      for (let at = 0; at < size; ) {
+      for (let at = 0; at < size;) {
         const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, size - at), at);
         if (bytesRead === 0) return sizeProblem(at, size);
         const piece = buffer.subarray(0, bytesRead);
@@ -116,7 +121,9 @@ export interface Checkpoint {
 
 const damaged = (folder: string, { file, reason }: Damage): UserError =>
   new UserError('E_CHECKPOINT_DAMAGED', EXIT.damaged, {
-    message: `${file} ${reason}`, place: join(folder, file), hint: 'use an earlier checkpoint of the run, or resume to write this one again',
+    message: `${file} ${reason}`,
+    place: join(folder, file),
+    hint: 'use an earlier checkpoint of the run, or resume to write this one again',
   });
 
 /** Throws E_CHECKPOINT_DAMAGED (damaged) when the manifest is missing or wrong. */
@@ -149,7 +156,11 @@ export async function readCheckpoint(folder: string, step: number): Promise<Chec
   };
 }
 
-async function readRange(folder: string, name: string, { begin, end, size }: Readonly<Record<'begin' | 'end' | 'size', number>>): Promise<Uint8Array> {
+async function readRange(
+  folder: string,
+  name: string,
+  { begin, end, size }: Readonly<Record<'begin' | 'end' | 'size', number>>,
+): Promise<Uint8Array> {
   const fail = (reason: string): UserError => damaged(folder, { file: name, reason });
   const handle = await open(join(folder, name)).catch((error: unknown) => {
     throw fail(reasonOf(error));
@@ -158,7 +169,7 @@ async function readRange(folder: string, name: string, { begin, end, size }: Rea
     const actual = (await handle.stat()).size;
     if (actual !== size) throw fail(sizeProblem(actual, size));
     const bytes = new Uint8Array(end - begin);
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const { bytesRead } = await handle.read(bytes, at, Math.min(CHUNK, bytes.length - at), begin + at);
       if (bytesRead === 0) throw fail(sizeProblem(begin + at, size));
       at += bytesRead;

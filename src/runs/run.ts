@@ -7,6 +7,8 @@ import { type Disk, explainDisk, isMissing, nodeDisk, writeAtomic } from './disk
 import { growingFiles, HEARTBEAT_SECONDS, isRun, readRun, type RunFolder, runFolder, type RunInfo, type RunState } from './folder.ts';
 import { acquire, release } from './lock.ts';
 import { freshAnimal, runId } from './name.ts';
+import { exists } from './process.ts';
+import { foldersOf } from './read-checkpoint.ts';
 import { type CheckpointFile, discard, expendable, type Retention, saveCheckpoint } from './save-checkpoint.ts';
 
 export interface Run extends RunFolder {
@@ -18,7 +20,10 @@ export interface Run extends RunFolder {
   appender(name: string): Appender;
   /** One line in log.txt, after the time. */
   log(text: string): void;
-  /** For a resumed run: drops what any growing file says about later steps. */
+  /**
+   * For a run that goes on from `step`: drops what any growing file says about later steps, and later checkpoints. Those are damaged,
+   * else it would go on from them; left there they would pass for the newest ones.
+   */
   truncateAfter(step: number): Promise<void>;
   /** Puts all appended lines on the device, then a checkpoint in `checkpoints/`. Throws E_DISK_FULL; earlier checkpoints stay as they are. */
   saveCheckpoint(step: number, files: Iterable<CheckpointFile> | AsyncIterable<CheckpointFile>): Promise<void>;
@@ -66,10 +71,18 @@ async function createAt(dir: string, { recipe, origin, env, tags = [] }: NewRun,
   }
   try {
     await refuseUsed(dir); // again: somebody may have had the lock, and finished
-    for (const folder of ['checkpoints', 'routing']) await disk.createFolder(join(dir, folder));
+    await makeFolders(dir, disk);
     for (const [name, value] of Object.entries({ recipe, origin, env })) await writeAtomic(join(dir, `${name}.json`), pretty(value), disk);
     const now = new Date().toISOString();
-    const info: RunInfo = { schema: 'openmoe.run/1', id: runFolder(dir).id, state: 'running', created: now, updated: now, tags, detail: {} };
+    const info: RunInfo = {
+      schema: 'openmoe.run/1',
+      id: runFolder(dir).id,
+      state: 'running',
+      created: now,
+      updated: now,
+      tags,
+      detail: {},
+    };
     await writeAtomic(join(dir, 'run.json'), pretty(info), disk); // last: without it the folder is no run
     await disk.syncFolder(dirname(dir));
   } catch (error) {
@@ -79,13 +92,27 @@ async function createAt(dir: string, { recipe, origin, env, tags = [] }: NewRun,
   return hold(dir, disk);
 }
 
+async function makeFolders(dir: string, disk: Disk): Promise<void> {
+  for (const folder of ['checkpoints', 'routing']) await disk.createFolder(join(dir, folder));
+}
+
 /** What a run that was not made to the end may have left. */
 const BEGINNINGS = /^(\.tmp-.*|lock.*|(recipe|origin|env)\.json|checkpoints|routing)$/;
 
 async function refuseUsed(dir: string): Promise<void> {
-  if (await isRun(dir)) throw new UserError('E_RUN_EXISTS', EXIT.usage, { message: 'there is a run in this folder', place: dir, hint: 'go on with it by --resume, or start a changed one from it by --fork' });
+  if (await isRun(dir))
+    throw new UserError('E_RUN_EXISTS', EXIT.usage, {
+      message: 'there is a run in this folder',
+      place: dir,
+      hint: 'go on with it by --resume, or start a changed one from it by --fork',
+    });
   const other = (await namesIn(dir)).find((name) => !BEGINNINGS.test(name));
-  if (other !== undefined) throw new UserError('E_RUN_EXISTS', EXIT.usage, { message: `the folder is not empty: it holds ${other}`, place: dir, hint: 'choose another folder with --run' });
+  if (other !== undefined)
+    throw new UserError('E_RUN_EXISTS', EXIT.usage, {
+      message: `the folder is not empty: it holds ${other}`,
+      place: dir,
+      hint: 'choose another folder with --run',
+    });
 }
 
 /** Opens an existing run to go on with it: state `running`, leftovers of crashes removed. Throws E_RUN_UNKNOWN (not found), E_RUN_BUSY (usage). */
@@ -94,6 +121,7 @@ export async function openRun(dir: string, disk: Disk = nodeDisk): Promise<Run> 
   try {
     await acquire(folder.path('lock'), disk);
     await sweep(folder.dir, disk);
+    await makeFolders(folder.dir, disk); // empty ones do not survive every way of copying a run
   } catch (error) {
     throw explainDisk(error, folder.dir);
   }
@@ -110,18 +138,11 @@ export async function openRun(dir: string, disk: Disk = nodeDisk): Promise<Run> 
 
 /** Removes unfinished checkpoints and files, and claims to the lock, that nobody is at work on any more. */
 async function sweep(dir: string, disk: Disk): Promise<void> {
-  for (const name of await namesIn(join(dir, 'checkpoints'))) if (/^\.(tmp|trash)-/.test(name)) await disk.remove(join(dir, 'checkpoints', name));
+  for (const name of await namesIn(join(dir, 'checkpoints')))
+    if (/^\.(tmp|trash)-/.test(name)) await disk.remove(join(dir, 'checkpoints', name));
   for (const name of await namesIn(dir)) {
     const pid = /^(?:\.tmp-(\d+)-|lock(?:\.next)*\.(\d+)\.\d+$)/.exec(name);
-    if (pid && !isThere(Number(pid[1] ?? pid[2]))) await disk.remove(join(dir, name));
-  }
-}
-
-function isThere(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
+    if (pid && !exists(Number(pid[1] ?? pid[2]))) await disk.remove(join(dir, name));
   }
 }
 
@@ -161,11 +182,18 @@ function hold(dir: string, disk: Disk): Run {
     },
     async setState(state, detail = {}) {
       const info = await folder.info();
-      await writeAtomic(folder.path('run.json'), pretty({ ...info, state, updated: new Date().toISOString(), detail } satisfies RunInfo), disk);
+      await writeAtomic(
+        folder.path('run.json'),
+        pretty({ ...info, state, updated: new Date().toISOString(), detail } satisfies RunInfo),
+        disk,
+      );
       await beat();
     },
     async truncateAfter(step) {
-      for (const name of await growingFiles(dir)) await (appenders.get(name)?.truncateAfter(step) ?? truncateAfter(folder.path(name), step, disk));
+      for (const later of await foldersOf(folder.path('checkpoints')))
+        if (later > step) await discard(folder.path('checkpoints'), later, disk);
+      for (const name of await growingFiles(dir))
+        await (appenders.get(name)?.truncateAfter(step) ?? truncateAfter(folder.path(name), step, disk));
     },
     async saveCheckpoint(step, files) {
       for (const file of appenders.values()) file.flush();

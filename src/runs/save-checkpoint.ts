@@ -30,7 +30,10 @@ export async function saveCheckpoint(
     await disk.createFolder(temporary);
     const records: FileRecord[] = [];
     for await (const file of files) {
-      invariant(isFileName(file.name) && records.every((r) => r.name !== file.name), `checkpoint file ${file.name}: not a plain name, or there twice`);
+      invariant(
+        isFileName(file.name) && records.every((r) => r.name !== file.name),
+        `checkpoint file ${file.name}: not a plain name, or there twice`,
+      );
       records.push(await stream(temporary, file, disk));
     }
     const manifest = manifestText({ step, files: records });
@@ -95,6 +98,7 @@ export async function discard(folder: string, step: number, disk: Disk): Promise
   const trash = join(folder, `.trash-${checkpointFolder(step)}`);
   await disk.remove(trash);
   await disk.rename(join(folder, checkpointFolder(step)), trash);
+  await disk.syncFolder(folder); // else a power failure might undo the new name, but not the removals
   await disk.remove(trash);
 }
 

@@ -77,7 +77,7 @@ const damaged = (messages: readonly string[]): UserError =>
 
 function readPieces(vocab: Readonly<Record<string, number>>): Uint8Array[] {
   const entries = Object.entries(vocab);
-  const pieces: Uint8Array[] = new Array(entries.length);
+  const pieces: Uint8Array[] = [];
   for (const [written, id] of entries) {
     if (id >= entries.length || pieces[id]) throw damaged([`model.vocab: ids are not 0 … ${entries.length - 1}, each once (${JSON.stringify(written)} has ${id})`]);
     const special = id < SPECIALS.length;

@@ -1,7 +1,7 @@
 /** The training loop: all state is one value, all news is an event. */
 import { EXIT, UserError } from '../base/index.ts';
 import type { Dataset } from '../data/index.ts';
-import type { Run } from '../runs/index.ts';
+import type { NewestSound, Run } from '../runs/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import { checkCursor, checkpointFiles, readState } from './checkpoint.ts';
 import type { TrainEvent } from './events.ts';
@@ -102,6 +102,7 @@ async function restoreOrBegin({ recipe, model, dataset, run }: TrainNeeds, sessi
   const { step, skipped } = await run.newestSound();
   for (const bad of skipped) run.log(`checkpoint ${bad.step} is damaged and was passed over: ${bad.damages.map((d) => `${d.file} ${d.reason}`).join('; ')}`);
   if (step === undefined) {
+    if (skipped.length > 0) throw everyDamaged(run, skipped);
     session.restore({ parameters: initialValues(model, recipe.seed) });
     return 0;
   }
@@ -112,12 +113,18 @@ async function restoreOrBegin({ recipe, model, dataset, run }: TrainNeeds, sessi
   return step;
 }
 
+/** Starting again from nothing would overwrite what may still be saved by hand. */
+function everyDamaged(run: Run, skipped: NewestSound['skipped']): UserError {
+  const problems = skipped.flatMap(({ step, damages }) => damages.map((d) => ({ message: `${d.file} ${d.reason}`, place: run.path('checkpoints', `step ${step}`) })));
+  return new UserError('E_CHECKPOINT_DAMAGED', EXIT.damaged, problems.map((p) => ({ ...p, hint: 'no sound checkpoint is left: restore one, or start another run' })));
+}
+
 /** A cross-entropy this many times that of a uniform guess will not come back. */
 const HOPELESS = 3;
 
 async function refuseDivergence(loss: number, crossEntropy: number, { model, run, step }: { model: Model; run: Run; step: number }): Promise<void> {
   if (Number.isFinite(loss) && crossEntropy < HOPELESS * Math.log(model.config.vocab)) return;
-  const good = (await run.checkpoints()).at(-1);
+  const { step: good } = await run.newestSound();
   throw new UserError('E_DIVERGED', EXIT.diverged, {
     message: `training diverged at step ${step}: loss ${loss}, cross-entropy ${crossEntropy}`,
     place: run.dir,

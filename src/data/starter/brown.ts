@@ -31,11 +31,12 @@ function space(words: readonly string[]): string {
   let single = false;
   words.forEach((word, i) => {
     const before = words[i - 1];
-    if ((DOUBLED.test(word) && before === word) || (word === '.' && before?.endsWith('.'))) return; // `Jr. .` has one stop in print
+    // `Jr. .` has one stop in print, `12'' ''` one sign of inches.
+    if ((DOUBLED.test(word) && before === word) || (word === '.' && before?.endsWith('.')) || (word === "''" && /.''$/.test(before ?? ''))) return;
     // A lone apostrophe opens and closes by turns.
     if (word === "'") single = !single;
     const closes = word === "'" ? !single : CLOSES.test(word);
-    text += (open || closes ? '' : ' ') + (word === '``' || word === "''" ? '"' : word);
+    text += (open || closes ? '' : ' ') + word.replaceAll(/``|''+/g, '"');
     open = word === "'" ? single : OPENS.test(word);
   });
   return text;

@@ -21,9 +21,9 @@ function countryName(chapters: Readonly<Record<string, Field>>): string {
   return (name && name !== 'none' ? name : names?.['conventional long form']?.text) ?? 'World';
 }
 
-/** `++` separates entries inside one text; some are empty. */
+/** `++` separates entries inside one text; some are empty. U+FFFD stands where the package lost an accented letter. */
 const clean = (text: string): string =>
-  text.split('++').map((entry) => entry.replaceAll(/\s+/g, ' ').trim()).filter(Boolean).join('; ').replaceAll(/([.;:,]);/g, '$1');
+  text.split('++').map((entry) => entry.replaceAll(/\s+/g, ' ').trim()).filter(Boolean).join('; ').replaceAll(/([.;:,]);/g, '$1').replaceAll('\uFFFD', '?');
 
 function prose(fields: Field, depth: number): string {
   return Object.entries(fields)

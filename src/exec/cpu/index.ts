@@ -3,6 +3,7 @@ import { EXIT, invariant, UserError } from '../../base/index.ts';
 import { fuse, lower, opNamed, opNames, plan, type Program, sizeOf } from '../../compile/index.ts';
 import type { Buffer, Buffers, BufferSpec, Executor, Loaded } from '../contract.ts';
 import { type Addon, type CpuFacts, cpuFacts, type Engine, loadAddon } from './addon.ts';
+import { checkProgram } from './check.ts';
 import { encode } from './encode.ts';
 
 export { type CpuFacts, cpuFacts, loadAddon } from './addon.ts';
@@ -65,7 +66,11 @@ export function openCpu({ threads }: { threads?: number } = {}): CpuExecutor {
     },
     zeros: allocate,
     write: (buffer, data) => (buffer as CpuBuffer).data.set(data),
-    get: (buffer) => (buffer as CpuBuffer).data.slice(),
+    get(buffer) {
+      const { data } = buffer as CpuBuffer;
+      invariant(data.length === sizeOf(buffer.shape), 'a result was read after its program was closed');
+      return data.slice();
+    },
     peak: (seconds) => addon.probe(engine, 'peak', seconds),
     bandwidth: (seconds) => addon.probe(engine, 'bandwidth', seconds),
     close: () => addon.shut(engine),
@@ -80,6 +85,7 @@ interface Shared {
 }
 
 function loadProgram(program: Program, { addon, engine, known, inTurn }: Shared): CpuLoaded {
+  checkProgram(program);
   const fused = fuse(lower(program, known));
   const planned = plan(fused);
   const { words, names } = encode(fused, planned);
@@ -100,11 +106,14 @@ function loadProgram(program: Program, { addon, engine, known, inTurn }: Shared)
       const buffers = fused.arguments.map((a) => bound(inputs, a.name, a));
       const cancel = (): void => addon.cancel(handle);
       await inTurn(async () => {
+        signal?.throwIfAborted();
+        const running = addon.run(engine, handle, buffers.map((b) => b.data.buffer as ArrayBuffer));
         signal?.addEventListener('abort', cancel);
-        const finished = await addon.run(engine, handle, buffers.map((b) => b.data.buffer as ArrayBuffer));
+        const finished = await running;
         signal?.removeEventListener('abort', cancel);
         if (!finished) signal?.throwIfAborted();
       });
+      invariant(arena.byteLength === planned.bytes, `program ${program.name} was closed while it ran`);
       const updated = fused.results.filter((r) => r.updates !== undefined).map((r) => [r.name, inputs[r.updates!]!] as const);
       const read = fresh.map((r) => [r.name, resultOf(r.value, inputs)] as const);
       return Object.fromEntries([...read, ...updated]) as Buffers;

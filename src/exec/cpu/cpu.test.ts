@@ -1,0 +1,216 @@
+import { afterAll, describe, expect, test } from 'vitest';
+import { rng } from '../../base/index.ts';
+import {
+  adafactorFactored, add, apply, assignSlots, attention, combine, cumsum, dispatch, gatedProduct, gather, gradient, groupedMatmul, linearCrossEntropy, matmul, mul,
+  opNamed, opNames, reduceMax, reduceSum, reshape, rmsNorm, rope, rulesOf, sizeOf, softmax, sum, topk, trace, transpose, type Program, type Tensor,
+} from '../../compile/index.ts';
+import type { Buffer as Memory, Executor } from '../contract.ts';
+import { openRef } from '../ref/index.ts';
+import { type CpuExecutor, openCpu } from './index.ts';
+
+function opened(threads: number): CpuExecutor | undefined {
+  try {
+    return openCpu({ threads });
+  } catch (error) {
+    console.log(`skipped: ${String(error)}`);
+    return undefined;
+  }
+}
+const cpu = opened(2) as CpuExecutor;
+afterAll(() => cpu?.close());
+
+function inputsOf(executor: CpuExecutor, program: Program): Record<string, Memory> {
+  return Object.fromEntries(
+    program.arguments.map((a) => {
+      const random = rng(3).at(a.name);
+      const buffer = executor.zeros(a);
+      const make = a.dtype === 'i32' ? (_: number, i: number) => random.below(7, i) : (_: number, i: number) => Math.abs(random.normal(i)) / 4 + 0.1;
+      executor.write(buffer, a.dtype === 'i32' ? new Int32Array(buffer.bytes / 4).map(make) : new Float32Array(buffer.bytes / 4).map(make));
+      return [a.name, buffer];
+    }),
+  );
+}
+
+/** A layer of mixture of experts with attention, its loss, gradients and updates: every parallel kernel, in several tasks each. */
+function layer(): Program {
+  const [T, D, E, V, heads] = [700, 96, 7, 1100, 3];
+  const parameters = { scale: [D], router: [D, E], gate: [E, D, 2 * D], up: [E, D, D], down: [E, D, D], head: [D, V] };
+  const specs = {
+    ...Object.fromEntries(Object.entries(parameters).map(([k, shape]) => [k, { shape }])),
+    table: { shape: [50, D] }, ids: { shape: [T], dtype: 'i32' as const }, segments: { shape: [2, T / 2], dtype: 'i32' as const },
+    start: { shape: [], dtype: 'i32' as const }, row: { shape: [1, D] }, col: { shape: [1, V] }, lr: { shape: [] }, decay: { shape: [] },
+  };
+  return trace('a layer', specs, (args) => {
+    const a = args as Record<keyof typeof parameters | 'table' | 'ids' | 'segments' | 'start' | 'row' | 'col' | 'lr' | 'decay', Tensor>;
+    const x = rmsNorm(gather(a.table, a.ids), a.scale, { eps: 1e-6 });
+    const q = reshape(rope(x, a.ids, { heads, theta: 10_000 }), [2, T / 2, D]);
+    const seen = attention({ q, k: q, v: reshape(x, [2, T / 2, D]), querySegments: a.segments, keySegments: a.segments, start: a.start }, { heads, scale: 1 });
+    const h = add(x, reshape(seen, [T, D]));
+    const { values, indices } = topk(softmax(matmul(h, a.router)), 2);
+    const seats = assignSlots(indices, { experts: E, group: T / 2, capacity: 120 });
+    const rows = dispatch(h, seats);
+    const inner = gatedProduct(groupedMatmul(rows, a.gate, seats.sizes), groupedMatmul(rows, a.up, seats.sizes));
+    const y = add(h, combine(groupedMatmul(inner, a.down, seats.sizes), values, seats));
+    const { loss, ce } = linearCrossEntropy({ h: y, w: a.head, targets: a.ids, scale: sum(mul(y, 0.01), [1]) }, { zLoss: 1e-4 });
+    const names = Object.keys(parameters) as (keyof typeof parameters)[];
+    const grads = gradient(loss, names.map((k) => a[k]));
+    const update = { w: a.head, g: grads.at(-1)!, vRow: a.row, vCol: a.col, lr: a.lr, decay: a.decay };
+    const head = adafactorFactored(update, { batch: 1, rows: D, cols: V, eps1: 1e-30, eps2: 1e-3, clip: 1 });
+    const more = { ce, running: cumsum(y, 0), flipped: transpose(y, [1, 0]), top: reduceMax(y, [0]) };
+    return { results: { loss, ...more, ...Object.fromEntries(names.map((k, i) => [`d.${k}`, grads[i]!])), head: head.w }, updates: { head: 'head' } };
+  });
+}
+
+/** Many instructions that take a while: something to interrupt. */
+function long(instructions: number): Program {
+  return trace('long', { x: { shape: [512, 512] } }, ({ x }) => {
+    let y = x!;
+    for (let i = 0; i < instructions; i++) y = matmul(y, x!);
+    return { results: { y } };
+  });
+}
+
+const bytesOf = (executor: CpuExecutor, buffers: Readonly<Record<string, Memory>>): Record<string, Uint8Array> =>
+  Object.fromEntries(Object.entries(buffers).map(([k, b]) => [k, new Uint8Array(executor.get(b).buffer)]));
+
+describe.runIf(cpu)('the cpu executor', () => {
+  test('computes the same bits with 1, 2, 3 and 7 threads', async () => {
+    const program = layer();
+    const runs = [];
+    for (const threads of [1, 2, 3, 7]) {
+      const executor = opened(threads)!;
+      const loaded = await executor.load(program);
+      runs.push(bytesOf(executor, await loaded.run(inputsOf(executor, program))));
+      loaded.close();
+      executor.close();
+    }
+    expect(new Float32Array(runs[0]!['loss']!.buffer)[0]).toBeGreaterThan(0);
+    for (const run of runs.slice(1)) for (const key of Object.keys(run)) expect(Buffer.compare(run[key]!, runs[0]![key]!), key).toBe(0);
+  });
+
+  test.each([
+    { shape: [130, 65], perm: [1, 0] }, { shape: [64, 128], perm: [1, 0] }, { shape: [3, 40, 5, 24], perm: [0, 2, 1, 3] }, { shape: [9, 8, 100], perm: [1, 2, 0] },
+    { shape: [2, 17, 129], perm: [2, 0, 1] }, { shape: [600, 3, 20], perm: [2, 1, 0] },
+  ])('what moves and folds $shape by tiles and strips equals the reference', async ({ shape, perm }) => {
+    const program = trace('folds', { x: { shape } }, ({ x }) => ({
+      results: { turned: transpose(x!, perm), sums: reduceSum(x!, [0]), tops: reduceMax(x!, [1]), running: cumsum(x!, 0, { reverse: true }), before: cumsum(x!, 1, { exclusive: true }) },
+    }));
+    const data = Float32Array.from({ length: sizeOf(shape) }, (_, i) => ((i * 7919) % 1009) - 500); // whole numbers: sums are exact in any order
+    const run = async (executor: Executor): Promise<unknown> => {
+      const loaded = await executor.load(program);
+      const results = await loaded.run({ x: executor.put(data, { dtype: 'f32', shape }) });
+      return Object.fromEntries(Object.entries(results).map(([k, b]) => [k, executor.get(b)]));
+    };
+    expect(await run(cpu)).toEqual(await run(openRef()));
+  });
+
+  const several = opNames().filter((op) => opNamed(op)!.outputs.length > 1);
+  test.each(several.flatMap((op) => rulesOf(op).cases.map((c) => [op, c.about, c] as const)))('%s, %s: each output comes out alike when nobody reads the others', async (op, _, c) => {
+    const of = opNamed(op)!;
+    const only = (keep: (output: string) => boolean): Program =>
+      trace(op, c.inputs, (args) => {
+        const made = apply(of, of.inputs.map((k) => args[k]!), c.attrs ?? {});
+        return { results: Object.fromEntries(of.outputs.flatMap((k, i) => (keep(k) ? [[k, made[i]!]] : []))) };
+      });
+    const run = async (program: Program): Promise<Record<string, Uint8Array>> => {
+      const loaded = await cpu.load(program);
+      const results = bytesOf(cpu, await loaded.run(inputsOf(cpu, program)));
+      loaded.close();
+      return results;
+    };
+    const all = await run(only(() => true));
+    for (const k of of.outputs) expect((await run(only((output) => output === k)))[k], k).toEqual(all[k]);
+  });
+
+  test('a run leaves the event loop free, and stops between instructions when its signal aborts', async () => {
+    const program = long(2000);
+    const loaded = await cpu.load(program);
+    const inputs = inputsOf(cpu, program);
+    const stop = new AbortController();
+    let ticks = 0;
+    const timer = setInterval(() => ++ticks === 3 && stop.abort(), 5);
+    const started = performance.now();
+    await expect(loaded.run(inputs, stop.signal)).rejects.toThrow(/abort/i);
+    clearInterval(timer);
+    expect(ticks).toBeGreaterThanOrEqual(3);
+    const done = loaded.profile().filter((p) => p.seconds > 0).length;
+    expect(done, `${performance.now() - started} ms`).toBeLessThan(2000);
+    loaded.close();
+  });
+
+  test('an abort while another run has the threads stops the one that waits, and only that', async () => {
+    const program = long(30);
+    const [first, second] = [await cpu.load(program), await cpu.load(program)];
+    const inputs = inputsOf(cpu, program);
+    const stop = new AbortController();
+    const running = first.run(inputs);
+    const waiting = second.run(inputs, stop.signal);
+    stop.abort();
+    await expect(waiting).rejects.toThrow(/abort/i);
+    await expect(running).resolves.toHaveProperty('y');
+    await expect(second.run(inputs)).resolves.toHaveProperty('y');
+    first.close();
+    second.close();
+  });
+
+  test('buffers stay usable after an abort', async () => {
+    const program = trace('sum', { x: { shape: [4] } }, ({ x }) => ({ results: { y: sum(x!) } }));
+    const loaded = await cpu.load(program);
+    const x = cpu.put(Float32Array.of(1, 2, 3, 4), { dtype: 'f32', shape: [4] });
+    await expect(loaded.run({ x }, AbortSignal.abort())).rejects.toThrow(/abort/i);
+    expect([...cpu.get((await loaded.run({ x }))['y']!)]).toEqual([10]);
+    loaded.close();
+  });
+
+  test('memory that cannot be had is an error that says so, for buffers and programs', async () => {
+    const shape = [2 ** 20, 2 ** 20];
+    expect(() => cpu.zeros({ dtype: 'f32', shape })).toThrow(expect.objectContaining({ code: 'E_MEMORY', exit: 5 }));
+    const program = trace('outer', { a: { shape: [2 ** 20, 1] }, b: { shape: [1, 2 ** 20] } }, ({ a, b }) => ({ results: { y: matmul(a!, b!) } }));
+    await expect(cpu.load(program)).rejects.toThrow(expect.objectContaining({ code: 'E_MEMORY', exit: 5 }));
+  });
+
+  test('a chain of any length is one loop', async () => {
+    const program = trace('chain', { x: { shape: [3000] } }, ({ x }) => {
+      let y = x!;
+      for (let i = 0; i < 500; i++) y = add(y, x!);
+      return { results: { y } };
+    });
+    const loaded = await cpu.load(program);
+    const results = await loaded.run({ x: cpu.put(new Float32Array(3000).fill(2), { dtype: 'f32', shape: [3000] }) });
+    expect(new Set(cpu.get(results['y']!))).toEqual(new Set([1002]));
+    expect(loaded.profile()).toHaveLength(1);
+    loaded.close();
+  });
+
+  test('a result that outlives its program is an error, not foreign memory', async () => {
+    const program = trace('copy', { x: { shape: [4] } }, ({ x }) => ({ results: { y: mul(x!, 2) } }));
+    const loaded = await cpu.load(program);
+    const { y } = await loaded.run({ x: cpu.zeros({ dtype: 'f32', shape: [4] }) });
+    loaded.close();
+    expect(() => cpu.get(y!)).toThrow(/after its program was closed/);
+    await expect(loaded.run({ x: cpu.zeros({ dtype: 'f32', shape: [4] }) })).rejects.toThrow(/closed/);
+  });
+
+  test('a program may be closed while it runs: the run ends, then rejects', async () => {
+    const program = long(20);
+    const loaded = await cpu.load(program);
+    const running = loaded.run(inputsOf(cpu, program));
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    loaded.close();
+    await expect(running).rejects.toThrow(/closed while it ran/);
+  });
+
+  test('100 programs of 16 MB loaded, run and closed leave no memory behind', async () => {
+    const program = trace('big', { x: { shape: [2048, 2048] } }, ({ x }) => ({ results: { y: transpose(x!, [1, 0]) } }));
+    const inputs = inputsOf(cpu, program);
+    const cycle = async (): Promise<void> => {
+      const loaded = await cpu.load(program);
+      await loaded.run(inputs);
+      loaded.close();
+    };
+    for (let i = 0; i < 5; i++) await cycle();
+    const before = process.memoryUsage().rss;
+    for (let i = 0; i < 100; i++) await cycle();
+    expect((process.memoryUsage().rss - before) / 2 ** 20).toBeLessThan(48);
+  });
+});
