@@ -29,7 +29,8 @@ export function readTensors(bytes: Uint8Array, expected: readonly NamedTensor[],
     ...[...tensors.values()].flatMap((t) => mismatch(t, wanted.get(t.name), place)),
   ];
   if (problems.length > 0) throw new UserError('E_WEIGHTS', EXIT.damaged, problems);
-  return new Map([...tensors.values()].map((t) => [t.name, new Float32Array(bytes.slice(t.begin, t.end).buffer)]));
+  // Copied by hand: the slice of a Node Buffer is a view, and its memory is the whole file's.
+  return new Map([...tensors.values()].map((t) => [t.name, new Float32Array(new Uint8Array(bytes.subarray(t.begin, t.end)).buffer)]));
 }
 
 function mismatch(t: SafeTensor, want: NamedTensor | undefined, place: string) {

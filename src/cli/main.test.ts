@@ -13,7 +13,7 @@ import { OPENMOE } from './verbs.ts';
 /** Every verb with the words that call it. */
 async function verbsOf(group: Group, before: readonly string[] = []): Promise<{ words: readonly string[]; verb: Command }[]> {
   const loaded = await Promise.all(Object.entries(group.entries).map(async ([word, entry]) => ({ words: [...before, word], loaded: await entry.load() })));
-  const nested = await Promise.all(loaded.map(({ words, loaded: l }) => (isGroup(l) ? verbsOf(l, words) : [{ words, verb: l }])));
+  const nested = await Promise.all(loaded.map(async ({ words, loaded: l }) => (isGroup(l) ? verbsOf(l, words) : [{ words, verb: l }])));
   return nested.flat();
 }
 const verbs = await verbsOf(OPENMOE);

@@ -195,7 +195,8 @@ describe('watch', () => {
     for (const failure of [undefined, new Error('diverged')]) {
       const host = streams(true);
       const watching = watch(events(hundred, failure), { terminal: openTerminal({ ...host, env: { NO_COLOR: '1' } }, { form: 'text', verbosity: 0 }), shape, peak: undefined, clock: () => 0 });
-      await (failure ? expect(watching).rejects.toThrow('diverged') : watching);
+      if (failure) await expect(watching).rejects.toThrow('diverged');
+      else await watching;
       const { rows, cursor } = screenOf(host.err.text, 80);
       expect(cursor).toBe(true);
       expect(rows[0]).toContain('step 50/50');

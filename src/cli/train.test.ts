@@ -1,25 +1,10 @@
 /** Training from the command line: a run from its first line to its resumption. */
 import { EventEmitter } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { UserError } from '../base/index.ts';
-import { loadAddon } from '../exec/index.ts';
-import { call, type Called } from './fake-host.ts';
-
-function engineIsBuilt(): boolean {
-  try {
-    return Boolean(loadAddon());
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    console.log(`skipped: ${error.message}`);
-    return false;
-  }
-}
-
-const WORDS = 'the router sends each token to two experts and adds what they say by weight of its trust in them'.split(' ');
-const sentence = (n: number): string => Array.from({ length: 40 }, (_, i) => WORDS[(n * 7 + i * i + (i % (n + 2))) % WORDS.length]).join(' ');
+import { call, type Called, engineIsBuilt, writeTexts } from './fake-host.ts';
 
 describe.runIf(engineIsBuilt())('train', () => {
   const folder = mkdtempSync(join(tmpdir(), 'openmoe-train-'));
@@ -33,10 +18,7 @@ describe.runIf(engineIsBuilt())('train', () => {
     return Object.fromEntries(readdirSync(dir).map((name) => [name, readFileSync(join(dir, name)).toString('base64')]));
   };
 
-  beforeAll(() => {
-    mkdirSync(data);
-    for (const domain of ['left', 'right']) writeFileSync(join(data, `${domain}.jsonl`), Array.from({ length: 60 }, (_, n) => JSON.stringify({ text: sentence(n + (domain === 'left' ? 0 : 100)) })).join('\n'));
-  });
+  beforeAll(() => writeTexts(data));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   test('--dry-run says what it would take and makes no run', async () => {

@@ -8,6 +8,7 @@ export const OPENMOE: Group = {
     quickstart: { about: 'the whole path in three minutes: data, training, report, text', load: async () => (await import('./commands/quickstart.ts')).quickstart },
     train: { about: 'trains a recipe, or says what that would take', load: async () => (await import('./commands/train.ts')).train },
     generate: { about: 'continues a prompt with a trained model', load: async () => (await import('./commands/generate.ts')).generate },
+    inspect: { about: 'shows what the routers of a run do: load, drops, a token in its contexts', load: async () => (await import('./commands/inspect.ts')).inspect },
     report: { about: 'writes what a run shows about its routers as one HTML file', load: async () => (await import('./commands/report.ts')).report },
     runs: { about: 'lists the runs of this folder with their state', load: async () => (await import('./commands/runs.ts')).runs },
     tokenizer: { about: 'trains tokenizers, and shows what they do to a text', load: async () => (await import('./commands/tokenizer.ts')).tokenizer },

@@ -11,7 +11,7 @@ import type { DomainInfo, Source } from './source.ts';
 import { assign, type DomainCounts, type Split, SPLITS } from './split.ts';
 
 /** Which rows a step reads. */
-export interface Draw {
+interface Draw {
   readonly seed: number;
   /** Steps from 0. */
   readonly step: number;

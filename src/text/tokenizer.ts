@@ -5,8 +5,8 @@ import { type TokenizerJson, writeJson } from './tokenizer-json.ts';
 import { words } from './words.ts';
 
 /** Begin of sequence and padding are one id (reference 6.2). */
-export const BOS = 0;
-export const EOS = 1;
+const BOS = 0;
+const EOS = 1;
 /** Special pieces by id: they stand for no bytes, and no text encodes to them. */
 export const SPECIALS = ['<pad>', '</s>'] as const;
 
@@ -30,7 +30,7 @@ export interface Tokenizer {
 }
 
 /** Decodes ids as they come, whole characters only. */
-export interface StreamDecoder {
+interface StreamDecoder {
   push(id: number): string;
   /** U+FFFD when a character was left unfinished. */
   flush(): string;

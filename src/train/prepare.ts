@@ -17,6 +17,11 @@ export type PrepareEvent =
   | { readonly kind: 'tokenizer'; readonly done: number; readonly of: number }
   | { readonly kind: 'tokens'; readonly documents: number; readonly bytes: number; readonly tokens: number };
 
+export interface PrepareOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((e: PrepareEvent) => void) | undefined;
+}
+
 /** Characters that the tokenizer is trained on, spread over the domains. */
 const TOKENIZER_SAMPLE = 12_000_000;
 
@@ -24,18 +29,22 @@ export const modelOf = (recipe: Recipe): Model => FAMILIES[recipe.model.family](
 
 export const sourceOf = async (recipe: Recipe): Promise<Source> => (recipe.data.source === 'starter' ? starterCorpus() : folder(recipe.data.source));
 
-export async function trainTokenizer(source: Source, vocab: number, onProgress: (e: PrepareEvent) => void = () => {}): Promise<Tokenizer> {
+export async function trainTokenizer(
+  source: Source,
+  vocab: number,
+  { signal, onProgress = () => {} }: PrepareOptions = {},
+): Promise<Tokenizer> {
   const texts = await sampleTexts(source, TOKENIZER_SAMPLE);
-  return trainBpe(texts, { vocabSize: vocab }, (p) => onProgress({ kind: 'tokenizer', done: p.phase === 'merge' ? p.done : 0, of: vocab }));
+  return trainBpe(texts, { vocabSize: vocab, ...(signal && { signal }) }, (p) => onProgress({ kind: 'tokenizer', done: p.phase === 'merge' ? p.done : 0, of: vocab }));
 }
 
 /** Trains the tokenizer unless one is given (a resumed run has its own), and tokenizes the data. Throws UserErrors of data. */
 export async function prepare(
   recipe: Recipe,
-  { tokenizer, signal, onProgress = () => {} }: { tokenizer?: Tokenizer | undefined; signal?: AbortSignal | undefined; onProgress?: (e: PrepareEvent) => void } = {},
+  { tokenizer, signal, onProgress = () => {} }: PrepareOptions & { readonly tokenizer?: Tokenizer | undefined } = {},
 ): Promise<Prepared> {
   const source = await sourceOf(recipe);
-  const own = tokenizer ?? (await trainTokenizer(source, recipe.tokenizer.vocab, onProgress));
+  const own = tokenizer ?? (await trainTokenizer(source, recipe.tokenizer.vocab, { signal, onProgress }));
   signal?.throwIfAborted();
   const batch = recipe.train.batch * recipe.train.accumulate;
   const needs = { length: recipe.data.length, batch, ...(signal && { signal }) };

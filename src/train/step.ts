@@ -33,7 +33,7 @@ const ROUTER_TAPS = /\.router\.(chosen|gates|kept|balanceLoss|routerZ)$/;
 
 /**
  * One optimizer step. Arguments: parameters by path, slots, the batch (rows accumulate·batch), lr and the optimizer's scalars.
- * Results: total, crossEntropy, balanceLoss and routerZ (means over microbatches), updated parameters and slots, router taps.
+ * Results: total, crossEntropy, balanceLoss and routerZ (sums over microbatches), updated parameters and slots, router taps.
  */
 export function stepProgram(model: Model, optimizer: Optimizer, c: StepConfig): Program {
   const slots = model.list.flatMap((p) => Object.entries(optimizer.slots(p)).map(([s, shape]) => [slotName(p.path, s), { shape, role: 'state' }] as const));

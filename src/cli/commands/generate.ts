@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline/promises';
 import { type Generated, generate as generateText, type LanguageModel, openLanguageModel, type Prompted, type Routed } from '../../infer/index.ts';
 import type { Tokenizer } from '../../text/index.ts';
 import { type Answer, command, optional, parseReal, parseWithin, required, valueOr, values, yes } from '../command.ts';
+import { inputLines } from '../input.ts';
 import type { Terminal } from '../terminal.ts';
 import { threadsFlag } from '../surroundings.ts';
 import { openTrained } from '../trained.ts';
@@ -28,7 +29,7 @@ export const generate = command({
   async run({ args, flags, terminal, signal }): Promise<Answer> {
     const trained = await openTrained(args.run, terminal, flags.threads);
     const lm = openLanguageModel(trained.model, trained.executor, trained.weights);
-    const options = { ...flags, temperature: flags.greedy ? 0 : flags.temperature };
+    const options = { ...flags, temperature: flags.greedy ? 0 : flags.temperature, stop: flags.stop.filter((text) => text !== '') };
     const writer: Writer = { lm, tokenizer: trained.tokenizer, terminal, options, signal };
     const written: Written[] = [];
     if (args.prompt !== undefined) written.push(await write(writer, args.prompt));
@@ -102,16 +103,20 @@ function marked(piece: string, experts: Experts, terminal: Terminal): string {
   return `\u001b[38;5;${hue(experts.at(-1)!.experts[0]!)}m${piece}\u001b[39m${colors.dim(`⟨${note}⟩`)}`;
 }
 
+/** Lines that are not empty; a person is prompted for each, and may edit it. */
 async function* lines(terminal: Terminal, signal: AbortSignal): AsyncGenerator<string> {
-  const person = process.stdin.isTTY === true;
-  const reader = createInterface({ input: process.stdin, output: process.stderr, terminal: person, prompt: '> ' });
+  if (!terminal.input.isTTY) {
+    for await (const line of inputLines(terminal.input)) if (line !== '') yield line;
+    return;
+  }
+  const reader = createInterface({ input: process.stdin, output: process.stderr, terminal: true, prompt: '> ' });
   const close = (): void => reader.close();
   signal.addEventListener('abort', close);
-  if (person) terminal.say('write a line and press Enter; Ctrl-D ends');
-  if (person) reader.prompt();
+  terminal.say('write a line and press Enter; Ctrl-D ends');
+  reader.prompt();
   for await (const line of reader) {
     if (line !== '') yield line;
-    if (person) reader.prompt();
+    reader.prompt();
   }
   signal.removeEventListener('abort', close);
 }

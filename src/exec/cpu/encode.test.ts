@@ -25,7 +25,7 @@ describe.runIf(addon)('the machine', () => {
   const engine = addon?.open(1, cpuFacts(addon, 1).isa) as Engine;
   const fused = fuse(program);
   const { words, names } = encode(fused, plan(fused));
-  const verdict = (w: Float64Array, n = names): 'loaded' | string => {
+  const verdict = (w: Float64Array, n = names): string => {
     try {
       addon!.close(addon!.load(engine, w, n).handle);
       return 'loaded';
