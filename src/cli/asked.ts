@@ -14,12 +14,21 @@ import type { Terminal } from './terminal.ts';
 const MOST_SEED = Number.MAX_SAFE_INTEGER;
 
 export const seedFlag = value({ form: '<n>', about: 'seed of weights and of the order of data', parse: parseWithin(0, MOST_SEED) });
-export const runFlag = value({ form: '<dir>', about: 'folder of the run (default: a new one in OPENMOE_RUNS, else runs)', parse: parseText });
-export const maxTimeFlag = value({ form: '<duration>', about: 'stop after this long, saved and resumable: 90s, 25m, 1h30m', parse: parseSeconds });
+export const runFlag = value({
+  form: '<dir>',
+  about: 'folder of the run (default: a new one in OPENMOE_RUNS, else runs)',
+  parse: parseText,
+});
+export const maxTimeFlag = value({
+  form: '<duration>',
+  about: 'stop after this long, saved and resumable: 90s, 25m, 1h30m',
+  parse: parseSeconds,
+});
 export const resumeFlag = yes('go on with a run (of --run, else the last one) from its newest sound checkpoint');
 
 /** As performance.now(): the moment `seconds` from now. */
-export const deadlineIn = (seconds: number | undefined): number | undefined => (seconds === undefined ? undefined : performance.now() + seconds * 1000);
+export const deadlineIn = (seconds: number | undefined): number | undefined =>
+  seconds === undefined ? undefined : performance.now() + seconds * 1000;
 
 interface Asked {
   readonly recipe: string | undefined;
@@ -33,7 +42,15 @@ interface Asked {
 }
 
 /** The recipe to train, and the run to go on with if there is one. */
-export async function askedFor({ recipe: first, implied = false, settings, run, resume, seed, root }: Asked): Promise<RecipeChoice & { readonly resume?: string }> {
+export async function askedFor({
+  recipe: first,
+  implied = false,
+  settings,
+  run,
+  resume,
+  seed,
+  root,
+}: Asked): Promise<RecipeChoice & { readonly resume?: string }> {
   const named = first !== undefined && !isAssignment(first) ? first : undefined;
   const texts = first !== undefined && named === undefined ? [first, ...settings] : settings;
   const assignments: Assignment[] = texts.map((text) => ({ text, origin: text }));
@@ -42,7 +59,12 @@ export async function askedFor({ recipe: first, implied = false, settings, run, 
   if (dir !== undefined) return { ...(await unchanged(dir, implied ? undefined : named, assignments)), resume: dir };
   // With a recipe there is something to begin: whoever repeats a command until it is done need not know whether it ever began.
   if (named !== undefined) return chooseRecipe(named, assignments);
-  if (resume) throw new UserError('E_RUN_UNKNOWN', EXIT.notFound, { message: `there is no run ${run ?? 'to go on with'}`, place: run === undefined ? root : '--run', hint: 'npx openmoe runs lists those there are' });
+  if (resume)
+    throw new UserError('E_RUN_UNKNOWN', EXIT.notFound, {
+      message: `there is no run ${run ?? 'to go on with'}`,
+      place: run === undefined ? root : '--run',
+      hint: 'npx openmoe runs lists those there are',
+    });
   throw new UserError('E_USAGE', EXIT.usage, { message: 'which recipe?', place: 'openmoe train', hint: suggest('', Object.keys(RECIPES)) });
 }
 
@@ -51,11 +73,19 @@ async function unchanged(dir: string, named: string | undefined, assignments: re
   const folder = await readRun(dir);
   const own = ownRecipe(await folder.readJson('recipe.json'), folder.path('recipe.json'));
   const origin = (await folder.readJson('origin.json')) as RecipeChoice['origin'];
-  const asked = named === undefined ? changed({ input: own, name: `recipe of ${folder.id}` }, assignments).recipe : (await chooseRecipe(named, assignments)).recipe;
+  const asked =
+    named === undefined
+      ? changed({ input: own, name: `recipe of ${folder.id}` }, assignments).recipe
+      : (await chooseRecipe(named, assignments)).recipe;
   // Steps that a speed probe fixed are the run's.
   const comparable = asked.train.steps === 0 ? { ...asked, train: { ...asked.train, steps: own.train.steps } } : asked;
   const wrong = differences(own, comparable).map((message): Problem => ({ message, place: shownPath(dir) }));
-  if (wrong.length > 0) throw new UserError('E_RECIPE_CHANGED', EXIT.usage, wrong.map((p) => ({ ...p, hint: 'a run goes on with the recipe it began with; start another run for another recipe' })));
+  if (wrong.length > 0)
+    throw new UserError(
+      'E_RECIPE_CHANGED',
+      EXIT.usage,
+      wrong.map((p) => ({ ...p, hint: 'a run goes on with the recipe it began with; start another run for another recipe' })),
+    );
   return { recipe: own, origin };
 }
 
@@ -88,7 +118,14 @@ export async function inAskedRun<T extends Ended>(asked: AskedRun, work: (run: R
   const executor = openCpu({ threads });
   await refuseTooLarge(recipe, await planMemory(recipe), memoryLimit());
   const fresh = async (): Promise<Opening> => ({
-    create: { root: runsRoot(terminal.env), ...(dir !== undefined && { dir }), recipe, origin, tags, env: await environment({ engine: executor.facts }) },
+    create: {
+      root: runsRoot(terminal.env),
+      ...(dir !== undefined && { dir }),
+      recipe,
+      origin,
+      tags,
+      env: await environment({ engine: executor.facts }),
+    },
   });
   try {
     return await inRun(resume === undefined ? await fresh() : { resume }, { terminal, signal }, (run) => work(run, executor));

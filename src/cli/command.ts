@@ -1,5 +1,5 @@
 /** What a verb is: a name, a help page with an example, arguments and flags with types, and a body. */
-import { parseBytes, parseCount, parseDuration, UserError, EXIT } from '../base/index.ts';
+import { EXIT, parseCount, parseDuration, UserError } from '../base/index.ts';
 import type { Terminal } from './terminal.ts';
 
 /** A value given on the command line, read from the texts that were given for it (none: absent). Throws UserError at `place`. */
@@ -21,7 +21,9 @@ export interface Flag<T> extends Input<T> {
 type Parse<T> = (text: string, place: string) => T;
 export type Arguments = Readonly<Record<string, Argument<unknown>>>;
 export type Flags = Readonly<Record<string, Flag<unknown>>>;
-export type Values<I extends Readonly<Record<string, Input<unknown>>>> = { readonly [K in keyof I]: I[K] extends Input<infer T> ? T : never };
+export type Values<I extends Readonly<Record<string, Input<unknown>>>> = {
+  readonly [K in keyof I]: I[K] extends Input<infer T> ? T : never;
+};
 
 /** What a verb answers: a document for `--json` (schema and data), or the same as text. */
 export interface Answer {
@@ -71,7 +73,12 @@ export const isGroup = (loaded: Command | Group): loaded is Group => 'entries' i
 
 /** Checks the types of a verb, and forgets those of its arguments and flags. */
 export function command<const A extends Arguments = Record<never, never>, const F extends Flags = Record<never, never>>(
-  verb: Pick<Command<A, F>, 'about' | 'examples' | 'run'> & { readonly args?: A; readonly flags?: F; readonly saves?: boolean; readonly streams?: boolean },
+  verb: Pick<Command<A, F>, 'about' | 'examples' | 'run'> & {
+    readonly args?: A;
+    readonly flags?: F;
+    readonly saves?: boolean;
+    readonly streams?: boolean;
+  },
 ): Command {
   return { saves: false, streams: false, args: {}, flags: {}, ...verb } as unknown as Command;
 }
@@ -102,19 +109,31 @@ export const value = <T>({ form, about, parse }: { form: string; about: string; 
 });
 
 /** A flag with a value that holds unless another is given; `standard` is written as on the command line. */
-export const valueOr = <T>({ form, about, parse, standard }: { form: string; about: string; parse: Parse<T>; standard: string }): Flag<T> => ({
+export const valueOr = <T>({
+  form,
+  about,
+  parse,
+  standard,
+}: {
+  form: string;
+  about: string;
+  parse: Parse<T>;
+  standard: string;
+}): Flag<T> => ({
   form,
   about: `${about} (default ${standard})`,
   read: (given, place) => parse(given.at(-1) ?? standard, place),
 });
 
 /** A flag that may be given again and again. */
-export const values = ({ form, about }: { form: string; about: string }): Flag<readonly string[]> => ({ form, about, read: (given) => given });
+export const values = ({ form, about }: { form: string; about: string }): Flag<readonly string[]> => ({
+  form,
+  about,
+  read: (given) => given,
+});
 
 export const parseText = text;
 export const parseSeconds: Parse<number> = parseDuration;
-export const parseMemory: Parse<number> = parseBytes;
-export const parseWhole: Parse<number> = parseCount;
 
 /** A whole number from `least` to `most`. Throws UserError E_NUMBER. */
 export const parseWithin =

@@ -22,7 +22,9 @@ function crashText(error: unknown, argv: readonly string[]): string {
     `command: openmoe ${argv.map(withoutText).join(' ')}`,
     '',
     error instanceof Error ? (error.stack ?? error.message) : String(error),
-    ...(error instanceof Error && error.cause !== undefined ? [`cause: ${error.cause instanceof Error ? error.cause.message : JSON.stringify(error.cause)}`] : []),
+    ...(error instanceof Error && error.cause !== undefined
+      ? [`cause: ${error.cause instanceof Error ? error.cause.message : JSON.stringify(error.cause)}`]
+      : []),
     '',
   ].join('\n');
 }

@@ -82,7 +82,12 @@ function text(recipe: Recipe, { counts, memory, limit, fits, flops, estimate, to
     ['weights', `${digits(counts.total)} (${formatCount(counts.total)})`],
     ['active', `${digits(counts.active)} (${formatCount(counts.active)}) multiply each token, head included`],
     ['FLOPs', `${formatCount(flops)} a trained token`],
-    ['steps', steps > 0 ? `${digits(steps)} of ${digits(tokensPerStep(recipe))} tokens: ${formatCount(tokens)} tokens` : `as many of ${digits(tokensPerStep(recipe))} tokens as ${formatDuration(recipe.train.seconds)} allow`],
+    [
+      'steps',
+      steps > 0
+        ? `${digits(steps)} of ${digits(tokensPerStep(recipe))} tokens: ${formatCount(tokens)} tokens`
+        : `as many of ${digits(tokensPerStep(recipe))} tokens as ${formatDuration(recipe.train.seconds)} allow`,
+    ],
     ['memory', `${formatBytes(memory.total)} of ${formatBytes(limit)}${fits ? '' : ': does not fit'}`],
     ['  parameters', formatBytes(memory.parameters)],
     ['  optimizer', formatBytes(memory.optimizer)],

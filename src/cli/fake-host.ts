@@ -24,13 +24,20 @@ export interface FakeOptions {
 }
 
 const WORDS = 'the router sends each token to two experts and adds what they say by weight of its trust in them'.split(' ');
-const sentence = (n: number): string => Array.from({ length: 40 }, (_, i) => WORDS[(n * 7 + i * i + (i % (n + 2))) % WORDS.length]).join(' ');
+const sentence = (n: number): string =>
+  Array.from({ length: 40 }, (_, i) => WORDS[(n * 7 + i * i + (i % (n + 2))) % WORDS.length]).join(' ');
 
 /** A folder of texts in two domains: enough to train the smallest of models. */
 export function writeTexts(folder: string): void {
   mkdirSync(folder, { recursive: true });
-  for (const [domain, first] of [['left', 0], ['right', 100]] as const)
-    writeFileSync(join(folder, `${domain}.jsonl`), Array.from({ length: 60 }, (_, n) => JSON.stringify({ text: sentence(first + n) })).join('\n'));
+  for (const [domain, first] of [
+    ['left', 0],
+    ['right', 100],
+  ] as const)
+    writeFileSync(
+      join(folder, `${domain}.jsonl`),
+      Array.from({ length: 60 }, (_, n) => JSON.stringify({ text: sentence(first + n) })).join('\n'),
+    );
 }
 
 /** Whether runs can be trained here; says so where not. */
@@ -45,7 +52,10 @@ export function engineIsBuilt(): boolean {
 }
 
 /** Runs a command line in this process. */
-export async function call(argv: readonly string[], { env = {}, input = '', verbs, signals = new EventEmitter(), onWrite = () => {} }: FakeOptions = {}): Promise<Called> {
+export async function call(
+  argv: readonly string[],
+  { env = {}, input = '', verbs, signals = new EventEmitter(), onWrite = () => {} }: FakeOptions = {},
+): Promise<Called> {
   const written = { out: '', err: '' };
   const sink = (name: 'out' | 'err') => ({
     write(text: string) {

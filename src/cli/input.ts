@@ -26,7 +26,11 @@ async function* decoded(input: Source): AsyncGenerator<string> {
     try {
       return bytes ? decoder.decode(bytes, { stream: true }) : decoder.decode();
     } catch {
-      throw new UserError('E_UTF8', EXIT.damaged, { message: 'not UTF-8', place: 'standard input', hint: 'convert it, for example with iconv -t UTF-8' });
+      throw new UserError('E_UTF8', EXIT.damaged, {
+        message: 'not UTF-8',
+        place: 'standard input',
+        hint: 'convert it, for example with iconv -t UTF-8',
+      });
     }
   };
   for await (const piece of input) yield typeof piece === 'string' ? piece : decode(piece);

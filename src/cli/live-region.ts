@@ -15,6 +15,8 @@ export interface LiveRegion {
   width(): number;
   /** Shows these lines in place of the ones before; as many as the terminal has rows for. */
   draw(lines: readonly string[]): void;
+  /** A line that scrolls by above. */
+  say(line: string): void;
   /** Leaves the last lines standing and gives the cursor back. */
   close(): void;
 }
@@ -34,14 +36,16 @@ export function openLiveRegion(sink: Sink, onExit: (restore: () => void) => () =
   };
   const forget = onExit(close);
   sink.write(HIDE_CURSOR);
+  // One write: no flicker, and nothing of others in between.
+  const redraw = (above: string, lines: readonly string[]): void => {
+    const shown = lines.slice(0, Math.max(1, (sink.rows ?? DEFAULT_ROWS) - 1));
+    sink.write(up(height()) + CLEAR_BELOW + above + shown.map((line) => `${line}\n`).join(''));
+    drawn = shown;
+  };
   return {
     width: () => columns() - 1,
-    draw(lines) {
-      const shown = lines.slice(0, Math.max(1, (sink.rows ?? DEFAULT_ROWS) - 1));
-      // One write: no flicker, and nothing of others in between.
-      sink.write(up(height()) + CLEAR_BELOW + shown.map((line) => `${line}\n`).join(''));
-      drawn = shown;
-    },
+    draw: (lines) => redraw('', lines),
+    say: (line) => redraw(`${line}\n`, drawn),
     close,
   };
 }

@@ -12,7 +12,9 @@ import { OPENMOE } from './verbs.ts';
 
 /** Every verb with the words that call it. */
 async function verbsOf(group: Group, before: readonly string[] = []): Promise<{ words: readonly string[]; verb: Command }[]> {
-  const loaded = await Promise.all(Object.entries(group.entries).map(async ([word, entry]) => ({ words: [...before, word], loaded: await entry.load() })));
+  const loaded = await Promise.all(
+    Object.entries(group.entries).map(async ([word, entry]) => ({ words: [...before, word], loaded: await entry.load() })),
+  );
   const nested = await Promise.all(loaded.map(async ({ words, loaded: l }) => (isGroup(l) ? verbsOf(l, words) : [{ words, verb: l }])));
   return nested.flat();
 }
@@ -23,20 +25,27 @@ const shellWords = (line: string): string[] =>
   [...line.replace(/ [|<>] .*$/, '').matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, single, double, plain]) => single ?? double ?? plain!);
 
 describe('help', () => {
-  test.each(verbs.map((v) => [v.words.join(' '), v] as const))('the page of %s exits 0, and its examples are command lines that parse', async (name, { words, verb }) => {
-    for (const argv of [[...words, '--help'], ['help', ...words], [...words, '--no-such-flag', '-h']]) {
-      const { exit, out, err } = await call(argv);
-      expect({ exit, err }).toEqual({ exit: 0, err: '' });
-      expect(out).toContain(verb.about.slice(0, 20));
-      expect(out).toContain(`openmoe ${name}`);
-      expect(out).toContain('--json');
-    }
-    for (const example of verb.examples) {
-      const line = shellWords(example);
-      expect(line.slice(0, words.length)).toEqual(words);
-      expect(() => parse(name, verb, line.slice(words.length))).not.toThrow();
-    }
-  });
+  test.each(verbs.map((v) => [v.words.join(' '), v] as const))(
+    'the page of %s exits 0, and its examples are command lines that parse',
+    async (name, { words, verb }) => {
+      for (const argv of [
+        [...words, '--help'],
+        ['help', ...words],
+        [...words, '--no-such-flag', '-h'],
+      ]) {
+        const { exit, out, err } = await call(argv);
+        expect({ exit, err }).toEqual({ exit: 0, err: '' });
+        expect(out).toContain(verb.about.slice(0, 20));
+        expect(out).toContain(`openmoe ${name}`);
+        expect(out).toContain('--json');
+      }
+      for (const example of verb.examples) {
+        const line = shellWords(example);
+        expect(line.slice(0, words.length)).toEqual(words);
+        expect(() => parse(name, verb, line.slice(words.length))).not.toThrow();
+      }
+    },
+  );
 
   test('the overview names every verb, on stdout', async () => {
     for (const argv of [[], ['--help'], ['help']]) {
@@ -67,8 +76,14 @@ describe('mistakes', () => {
   });
 
   test('an unknown setting exits 2, an unknown recipe or run 3, each with the nearest name', async () => {
-    expect(await call(['train', 'tiny', 'modle.experts=16', 'sead=1', '--dry-run'])).toMatchObject({ exit: 2, err: expect.stringMatching(/modle.*did you mean model\?\n.*sead.*did you mean seed\?/s) as string });
-    expect(await call(['train', 'quickstrat'])).toMatchObject({ exit: 3, err: expect.stringContaining('did you mean quickstart?') as string });
+    expect(await call(['train', 'tiny', 'modle.experts=16', 'sead=1', '--dry-run'])).toMatchObject({
+      exit: 2,
+      err: expect.stringMatching(/modle.*did you mean model\?\n.*sead.*did you mean seed\?/s) as string,
+    });
+    expect(await call(['train', 'quickstrat'])).toMatchObject({
+      exit: 3,
+      err: expect.stringContaining('did you mean quickstart?') as string,
+    });
     expect(await call(['tokenizer', 'info', 'otter'], { env: { OPENMOE_RUNS: '/nowhere' } })).toMatchObject({ exit: 3 });
   });
 
@@ -82,7 +97,11 @@ describe('mistakes', () => {
     for (const form of ['--json', '--jsonl']) {
       const { exit, out } = await call(['train', 'quickstrat', form]);
       expect(exit).toBe(3);
-      expect(JSON.parse(out)).toEqual({ schema: 'openmoe.error/1', code: 'E_RECIPE_UNKNOWN', problems: [expect.objectContaining({ message: 'quickstrat: no such recipe' })] });
+      expect(JSON.parse(out)).toEqual({
+        schema: 'openmoe.error/1',
+        code: 'E_RECIPE_UNKNOWN',
+        problems: [expect.objectContaining({ message: 'quickstrat: no such recipe' })],
+      });
     }
   });
 
@@ -95,7 +114,34 @@ const seed = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 2 ** 
 const runs = Number(process.env['FUZZ'] ?? 1000);
 const word = fc.oneof(
   fc.string(),
-  fc.constantFrom('--json', '--jsonl', '-v', '-vv', '--', '-', '', '--threads', '--run', '--seed=1', '--max-time', '25m', 'load', 'kernels', 'last', '@', 'a=b', '~x', '--stop', '--top-p', '1e999', 'NaN', '-1', '--help=1', '__proto__', 'constructor'),
+  fc.constantFrom(
+    '--json',
+    '--jsonl',
+    '-v',
+    '-vv',
+    '--',
+    '-',
+    '',
+    '--threads',
+    '--run',
+    '--seed=1',
+    '--max-time',
+    '25m',
+    'load',
+    'kernels',
+    'last',
+    '@',
+    'a=b',
+    '~x',
+    '--stop',
+    '--top-p',
+    '1e999',
+    'NaN',
+    '-1',
+    '--help=1',
+    '__proto__',
+    'constructor',
+  ),
   fc.constantFrom(...verbs.flatMap((v) => Object.keys(v.verb.flags))).map((flag) => `--${flag}`),
 );
 
@@ -115,10 +161,22 @@ test(`no arguments make parsing fail in any way but a UserError of exit 2 (seed 
 
 test(`no arguments of verbs that only read make a bug or a stack trace (seed ${seed})`, async () => {
   const env = { OPENMOE_RUNS: '/nowhere' };
-  const readers = fc.constantFrom(['runs'], ['tokenizer', 'info'], ['tokenizer', 'encode'], ['tokenizer', 'decode'], ['tokenizer'], ['help'], ['tra'], []);
+  const readers = fc.constantFrom(
+    ['runs'],
+    ['tokenizer', 'info'],
+    ['tokenizer', 'encode'],
+    ['tokenizer', 'decode'],
+    ['tokenizer'],
+    ['help'],
+    ['tra'],
+    [],
+  );
   await fc.assert(
     fc.asyncProperty(readers, fc.array(word, { maxLength: 5 }), async (words, argv) => {
-      const { exit, err } = await call([...words, ...argv].filter((w) => !/^-v*v$/.test(w)), { env });
+      const { exit, err } = await call(
+        [...words, ...argv].filter((w) => !/^-v*v$/.test(w)),
+        { env },
+      );
       expect([0, 2, 3, 4]).toContain(exit);
       expect(err).not.toMatch(/^\s+at /m);
     }),
@@ -126,7 +184,11 @@ test(`no arguments of verbs that only read make a bug or a stack trace (seed ${s
   );
 });
 
-const oneVerb = (verb: Command): Group => ({ about: 'Test verbs', examples: ['it'], entries: { it: { about: 'does it', load: () => Promise.resolve(verb) } } });
+const oneVerb = (verb: Command): Group => ({
+  about: 'Test verbs',
+  examples: ['it'],
+  entries: { it: { about: 'does it', load: () => Promise.resolve(verb) } },
+});
 
 describe('a bug', () => {
   const buggy = oneVerb(
@@ -139,7 +201,14 @@ describe('a bug', () => {
   const fileIn = (text: string): string => /in (\S+openmoe-crash-\S+\.txt)/.exec(text)![1]!;
 
   test('exits 1, is one line without a stack, and names a crash file that is redacted', async () => {
-    const { exit, out, err } = await call(['it', 'my secret prompt', '--json'], { verbs: oneVerb(command({ ...(await buggy.entries['it']!.load()) as Command, args: { prompt: { about: 'a text', count: 'one', read: ([t]) => t } } })) });
+    const { exit, out, err } = await call(['it', 'my secret prompt', '--json'], {
+      verbs: oneVerb(
+        command({
+          ...((await buggy.entries['it']!.load()) as Command),
+          args: { prompt: { about: 'a text', count: 'one', read: ([t]) => t } },
+        }),
+      ),
+    });
     expect(exit).toBe(1);
     expect(err.trim().split('\n')).toHaveLength(1);
     expect(JSON.parse(out)).toMatchObject({ schema: 'openmoe.error/1', code: 'E_BUG' });
@@ -178,7 +247,9 @@ describe('signals', () => {
   /** Sends a signal at each line of talk that comes, in order. */
   const ended = (signals: readonly NodeJS.Signals[], pace: 'quick' | 'slow') =>
     new Promise<{ code: number | null; out: string }>((done) => {
-      const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script, pace], { stdio: ['ignore', 'pipe', 'pipe'] });
+      const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script, pace], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
       const left = [...signals];
       let out = '';
       child.stdout.on('data', (data: Buffer) => (out += data.toString()));

@@ -19,9 +19,12 @@ export async function main(argv: readonly string[], around: Surroundings, verbs:
   try {
     return await called('openmoe', verbs, argv, around);
   } catch (error) {
-    return report(error, openTerminal(around, { form: askedForm(argv), verbosity: askedVerbosity(argv) }), argv);
+    return failed(error, argv, around);
   }
 }
+
+const failed = (error: unknown, argv: readonly string[], around: Host): number =>
+  report(error, openTerminal(around, { form: askedForm(argv), verbosity: askedVerbosity(argv) }), argv);
 
 async function called(name: string, group: Group, argv: readonly string[], around: Surroundings): Promise<number> {
   const at = argv.findIndex((word) => !word.startsWith('-'));
@@ -30,7 +33,12 @@ async function called(name: string, group: Group, argv: readonly string[], aroun
   if (word === undefined || (word === 'help' && argv.length === at + 1)) return overview(name, group, flags, around);
   if (word === 'help') return called(name, group, [...argv.slice(at + 1), '--help'], around);
   const entry = Object.hasOwn(group.entries, word) ? group.entries[word]! : undefined;
-  if (!entry) throw new UserError('E_VERB', EXIT.usage, { message: `${word}: no such verb`, place: name, hint: suggest(word, Object.keys(group.entries)) });
+  if (!entry)
+    throw new UserError('E_VERB', EXIT.usage, {
+      message: `${word}: no such verb`,
+      place: name,
+      hint: suggest(word, Object.keys(group.entries)),
+    });
   const loaded = await entry.load();
   const rest = [...argv.slice(at + 1), ...flags]; // flags may stand before their verb
   return isGroup(loaded) ? called(`${name} ${word}`, loaded, rest, around) : run(`${name} ${word}`, loaded, rest, around);
@@ -39,7 +47,11 @@ async function called(name: string, group: Group, argv: readonly string[], aroun
 function overview(name: string, group: Group, flags: readonly string[], around: Surroundings): number {
   const odd = flags.find((flag) => !/^(-h|--help|--version|--json|--verbose|-v+)$/.test(flag));
   if (odd !== undefined)
-    throw new UserError('E_USAGE', EXIT.usage, { message: `${odd}: no such flag without a verb`, place: name, hint: `see: ${name} --help` });
+    throw new UserError('E_USAGE', EXIT.usage, {
+      message: `${odd}: no such flag without a verb`,
+      place: name,
+      hint: `see: ${name} --help`,
+    });
   const answer: Answer = flags.includes('--version')
     ? { schema: 'openmoe.version/1', data: { version: packageVersion() }, text: `${packageVersion()}\n` }
     : { schema: 'openmoe.help/1', data: { verbs: aboutEach(group) }, text: groupPage(name, group, around.out.columns) };
@@ -84,7 +96,11 @@ export async function runProcess(): Promise<void> {
   // Who stops reading has seen enough: `openmoe runs | head -1` is no failure.
   stdout.on('error', (error: NodeJS.ErrnoException) => (error.code === 'EPIPE' ? process.exit(0) : process.exit(EXIT.bug)));
   stderr.on('error', () => {});
-  const exit = await main(process.argv.slice(2), { input: stdin, out: stdout, err: stderr, env, signals: process, quit: (code) => process.exit(code) });
+  const argv = process.argv.slice(2);
+  const around: Surroundings = { input: stdin, out: stdout, err: stderr, env, signals: process, quit: (code) => process.exit(code) };
+  // What fails outside of everything that is awaited is a bug too, and is told as one.
+  process.on('uncaughtException', (error) => process.exit(failed(error, argv, around)));
+  const exit = await main(argv, around);
   // A pipe may still hold what was written.
   await Promise.all([stdout, stderr].map((stream) => new Promise<void>((done) => void stream.write('', () => done()))));
   process.exit(exit);

@@ -15,7 +15,8 @@ export interface Parsed {
 export const asksHelp = (argv: readonly string[]): boolean => beforeDashes(argv).some((text) => /^(--help|-v*h)$/.test(text));
 
 /** How an answer is asked for by a line that may be wrong: errors come in that form. */
-export const askedForm = (argv: readonly string[]): Form => (['jsonl', 'json'] as const).find((f) => beforeDashes(argv).includes(`--${f}`)) ?? 'text';
+export const askedForm = (argv: readonly string[]): Form =>
+  (['jsonl', 'json'] as const).find((f) => beforeDashes(argv).includes(`--${f}`)) ?? 'text';
 export const askedVerbosity = (argv: readonly string[]): number =>
   beforeDashes(argv).reduce((n, text) => n + (/^-v+$/.exec(text)?.[0].length ?? (text === '--verbose' ? 2 : 1)) - 1, 0);
 
@@ -54,9 +55,16 @@ function read(verb: Command, commander: Commander, given: Record<string, readonl
     }
   };
   const positional = commander.processedArgs as readonly (string | readonly string[] | undefined)[];
-  const args = Object.entries(verb.args).map(([key, arg], i) => [key, attempt(arg, [positional[i] ?? []].flat(), shownArgument(key))] as const);
+  const args = Object.entries(verb.args).map(
+    ([key, arg], i) => [key, attempt(arg, [positional[i] ?? []].flat(), shownArgument(key))] as const,
+  );
   const flags = Object.entries(verb.flags).map(([key, flag]) => [key, attempt(flag, given[key] ?? [], `--${kebab(key)}`)] as const);
-  if (wrong.length > 0) throw new UserError(wrong[0]!.code, wrong[0]!.exit, wrong.flatMap((e) => e.problems));
+  if (wrong.length > 0)
+    throw new UserError(
+      wrong[0]!.code,
+      wrong[0]!.exit,
+      wrong.flatMap((e) => e.problems),
+    );
   return { args: Object.fromEntries(args), flags: Object.fromEntries(flags) };
 }
 
@@ -68,7 +76,11 @@ export function helpPage(name: string, verb: Command, columns = 80): string {
 
 /** The help page of a group: its verbs in their order of use. */
 export function groupPage(name: string, group: Group, columns = 80): string {
-  const commander = new Commander(name).description(`${group.about}.`).usage('<verb> [arguments] [flags]').helpOption(false).helpCommand(false);
+  const commander = new Commander(name)
+    .description(`${group.about}.`)
+    .usage('<verb> [arguments] [flags]')
+    .helpOption(false)
+    .helpCommand(false);
   for (const [verb, { about }] of Object.entries(group.entries)) commander.command(verb).description(about);
   const text = commander.configureHelp({ helpWidth: Math.max(LEAST_WIDTH, columns), subcommandTerm: (c) => c.name() }).helpInformation();
   return `${text.replace('\nCommands:', '\nVerbs:')}${examples(group.examples)}\nEach verb has its own page: ${name} <verb> --help\n`;
@@ -83,7 +95,8 @@ function described(name: string, verb: Command): Commander {
   const commander = new Commander(name).description(`${verb.about}.`).helpOption(false).exitOverride().showSuggestionAfterError(false);
   commander.configureOutput({ writeErr: () => {}, writeOut: () => {} });
   for (const [key, { about, count }] of Object.entries(verb.args)) commander.argument(SIGNS[count].join(shownArgument(key)), about);
-  for (const [key, { form, about }] of Object.entries(verb.flags)) commander.addOption(option(`--${kebab(key)}${form ? ` ${form}` : ''}`, about));
+  for (const [key, { form, about }] of Object.entries(verb.flags))
+    commander.addOption(option(`--${kebab(key)}${form ? ` ${form}` : ''}`, about));
   commander.addOption(option('--json', 'one JSON document on stdout'));
   if (verb.streams) commander.addOption(option('--jsonl', 'events on stdout as they happen, one JSON value a line'));
   commander.addOption(option('-v, --verbose', 'more talk; -vv: stack traces too'));
@@ -104,7 +117,10 @@ function usage({ code, message }: CommanderError, name: string, commander: Comma
     'commander.missingArgument': { message: `${quoted} is missing`, hint: help },
     'commander.excessArguments': { message: 'too many arguments', hint: `${help}; put a text with blanks in quotes` },
   };
-  return new UserError('E_USAGE', EXIT.usage, { place: name, ...(problem[code] ?? { message: message.replace(/^error: /, ''), hint: help }) });
+  return new UserError('E_USAGE', EXIT.usage, {
+    place: name,
+    ...(problem[code] ?? { message: message.replace(/^error: /, ''), hint: help }),
+  });
 }
 
 const longFlags = (commander: Commander): string[] => commander.options.flatMap((o) => (o.long ? [o.long] : []));

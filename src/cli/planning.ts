@@ -27,7 +27,8 @@ export async function planMemory(recipe: Recipe): Promise<MemoryPlan> {
 /** An executor that compiles and never runs. */
 const planner: Executor = {
   name: 'planner',
-  load: (program) => Promise.resolve({ arguments: program.arguments, memory: plan(fuse(lower(program, () => true))).bytes, run: refuse, close() {} }),
+  load: (program) =>
+    Promise.resolve({ arguments: program.arguments, memory: plan(fuse(lower(program, () => true))).bytes, run: refuse, close() {} }),
   zeros: described,
   put: (_, spec) => described(spec),
   write() {},

@@ -18,19 +18,26 @@ export interface ProbeNeeds extends Pick<Prepared, 'dataset' | 'model'> {
 }
 
 /** Probes the kept checkpoints up to `last` and judges them; undefined for a model that routes nothing. */
-export async function findingsOf(needs: ProbeNeeds, { last, validation }: { readonly last: number; readonly validation: readonly ValidationLine[] }): Promise<Findings | undefined> {
+export async function findingsOf(
+  needs: ProbeNeeds,
+  { last, validation }: { readonly last: number; readonly validation: readonly ValidationLine[] },
+): Promise<Findings | undefined> {
   const { recipe, run, model } = needs;
   if (model.moeLayers.length === 0) return undefined;
   const kept = permanentSteps(recipe);
   const steps = (await run.checkpoints()).filter((step) => step === last || (step < last && kept.has(step)));
-  const { records, trainCapacity } = await withProber(needs, async (prober) => ({ records: await recordsOf(needs, prober, steps), trainCapacity: prober.trainCapacity }));
+  const { records, trainCapacity } = await withProber(needs, async (prober) => ({
+    records: await recordsOf(needs, prober, steps),
+    trainCapacity: prober.trainCapacity,
+  }));
   const lossAt = new Map(validation.map(({ step, loss }) => [step, loss]));
   const notes = records.map(({ step }) => (lossAt.has(step) ? { loss: lossAt.get(step)! } : {}));
   return analyse(records, { seed: recipe.seed, trainCapacity, notes });
 }
 
 /** The record of one checkpoint. */
-export const recordOf = (needs: ProbeNeeds, step: number): Promise<RoutingRecord> => withProber(needs, (prober) => recordAt(needs, prober, step));
+export const recordOf = (needs: ProbeNeeds, step: number): Promise<RoutingRecord> =>
+  withProber(needs, (prober) => recordAt(needs, prober, step));
 
 async function withProber<T>({ dataset, model, recipe, executor }: ProbeNeeds, work: (prober: Prober) => Promise<T>): Promise<T> {
   const domains = dataset.domains.map((d) => d.name);

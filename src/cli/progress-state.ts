@@ -72,7 +72,11 @@ const NOTHING: ProgressState = {
 export const initialState = (now: number, peak: number | undefined): ProgressState => ({ ...NOTHING, peak, began: now, now });
 
 /** The state after an event that came at `now` milliseconds. */
-export function advance(state: ProgressState, event: TrainEvent, { now, shape }: { readonly now: number; readonly shape: StepShape }): ProgressState {
+export function advance(
+  state: ProgressState,
+  event: TrainEvent,
+  { now, shape }: { readonly now: number; readonly shape: StepShape },
+): ProgressState {
   switch (event.kind) {
     case 'start': {
       const { step, steps, params, tokensPerStep, flopsPerStep } = event;
@@ -83,7 +87,18 @@ export function advance(state: ProgressState, event: TrainEvent, { now, shape }:
       const layers = event.layers.map((l) => layerState(l, shape));
       const recent = [...state.recent.slice(1 - WINDOW), event.seconds];
       const stepSeconds = state.stepSeconds + event.seconds;
-      return { ...state, now, step, tokens, crossEntropy, learningRate, layers, recent, stepSeconds, losses: [...state.losses, crossEntropy] };
+      return {
+        ...state,
+        now,
+        step,
+        tokens,
+        crossEntropy,
+        learningRate,
+        layers,
+        recent,
+        stepSeconds,
+        losses: [...state.losses, crossEntropy],
+      };
     }
     case 'validation':
       return { ...state, now, validation: { step: event.step, loss: event.loss, byDomain: event.byDomain } };
@@ -96,11 +111,22 @@ export function advance(state: ProgressState, event: TrainEvent, { now, shape }:
   }
 }
 
-function layerState({ layer, balanceLoss, chosen, gates, kept }: Extract<TrainEvent, { kind: 'step' }>['layers'][number], shape: StepShape): LayerState {
+function layerState(
+  { layer, balanceLoss, chosen, gates, kept }: Extract<TrainEvent, { kind: 'step' }>['layers'][number],
+  shape: StepShape,
+): LayerState {
   const { load, dropped, loadEntropy } = sumStep(chosen, gates, kept, shape);
   const dead = (load[0] ?? []).filter((_, e) => load.every((rank) => rank[e] === 0)).length;
   const { experts } = shape;
-  return { layer, balanceLoss, dropped: chosen.length > 0 ? dropped / chosen.length : 0, dead, experts, entropy: loadEntropy, evenEntropy: Math.log2(experts) };
+  return {
+    layer,
+    balanceLoss,
+    dropped: chosen.length > 0 ? dropped / chosen.length : 0,
+    dead,
+    experts,
+    entropy: loadEntropy,
+    evenEntropy: Math.log2(experts),
+  };
 }
 
 export interface Speed {

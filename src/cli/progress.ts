@@ -43,8 +43,9 @@ export async function watch(events: AsyncIterable<TrainEvent>, { terminal, shape
 
 const withoutKind = ({ kind: _, ...rest }: TrainEvent): object => rest;
 
-function liveDisplay({ err, colors }: Terminal): Display {
+function liveDisplay({ err, colors, divert }: Terminal): Display {
   const region = openLiveRegion(err, atExit);
+  divert((line) => region.say(line));
   let [drawnAt, latest] = [-Infinity, undefined as ProgressState | undefined];
   const draw = (state: ProgressState): void => region.draw(frame(state, region.width(), colors.err));
   return {
@@ -56,6 +57,7 @@ function liveDisplay({ err, colors }: Terminal): Display {
     },
     close() {
       if (latest) draw(latest);
+      divert(undefined);
       region.close();
     },
   };

@@ -16,7 +16,17 @@ describe.runIf(engineIsBuilt())('quickstart', () => {
   const env = { OPENMOE_RUNS: folder, OPENMOE_THREADS: '1' };
   const run = join(folder, 'first');
   const openmoe = (...argv: string[]): Promise<Called> => call(argv, { env });
-  const small = ['data.length=64', 'tokenizer.vocab=300', 'model.vocab=512', 'model.hidden=32', 'model.inner=32', 'model.heads=2', 'model.headSize=16', 'model.groupSize=256', 'model.experts=8'];
+  const small = [
+    'data.length=64',
+    'tokenizer.vocab=300',
+    'model.vocab=512',
+    'model.hidden=32',
+    'model.inner=32',
+    'model.heads=2',
+    'model.headSize=16',
+    'model.groupSize=256',
+    'model.experts=8',
+  ];
   let done: Called;
   let document: { findings: readonly Finding[]; report: string; loss: Record<string, number> } & Record<string, unknown>;
 
@@ -31,10 +41,23 @@ describe.runIf(engineIsBuilt())('quickstart', () => {
     expect(done.exit).toBe(0);
     const number = expect.any(Number) as number;
     expect(document).toMatchObject({
-      schema: 'openmoe.quickstart/1', run, state: 'finished', seconds: number, tokens: number, params: { total: number, active: number },
-      loss: { train: number, val: number, unigram: number, bigram: number }, val_by_domain: { left: number, right: number }, tok_per_s: number, share_of_peak: number, report: join(run, 'report.html'),
+      schema: 'openmoe.quickstart/1',
+      run,
+      state: 'finished',
+      seconds: number,
+      tokens: number,
+      params: { total: number, active: number },
+      loss: { train: number, val: number, unigram: number, bigram: number },
+      val_by_domain: { left: number, right: number },
+      tok_per_s: number,
+      share_of_peak: number,
+      report: join(run, 'report.html'),
     });
-    expect(document.findings.map((f) => f.id)).toEqual(['context-independent-specialization', 'early-routing-learning', 'drop-towards-the-end']);
+    expect(document.findings.map((f) => f.id)).toEqual([
+      'context-independent-specialization',
+      'early-routing-learning',
+      'drop-towards-the-end',
+    ]);
     for (const finding of document.findings) expect(finding.layers.map((l) => l.layer)).toEqual([1, 3]);
     expect(document.loss['bigram']).toBeLessThan(document.loss['unigram']!);
   });
@@ -66,7 +89,11 @@ describe.runIf(engineIsBuilt())('quickstart', () => {
     rmSync(document.report);
     const { exit, out } = await openmoe('report', 'first', '--json');
     expect(exit).toBe(0);
-    expect(JSON.parse(out)).toMatchObject({ schema: 'openmoe.report/1', findings: document.findings, baselines: { unigram: document.loss['unigram'], bigram: document.loss['bigram'] } });
+    expect(JSON.parse(out)).toMatchObject({
+      schema: 'openmoe.report/1',
+      findings: document.findings,
+      baselines: { unigram: document.loss['unigram'], bigram: document.loss['bigram'] },
+    });
     expect(page() === before, 'the same page').toBe(true); // unlike toBe, without printing half a megabyte
   });
 
@@ -75,7 +102,11 @@ describe.runIf(engineIsBuilt())('quickstart', () => {
     const [shown, data] = [await openmoe(...words), await openmoe(...words, '--json')];
     expect(shown.exit).toBe(0);
     expect(shown.out.split('\n').length).toBeGreaterThan(3);
-    const { schema, rows, files } = JSON.parse(data.out) as { schema: string; rows: readonly object[]; files: { csv: string; svg: string } };
+    const { schema, rows, files } = JSON.parse(data.out) as {
+      schema: string;
+      rows: readonly object[];
+      files: { csv: string; svg: string };
+    };
     expect(schema).toBe(`openmoe.inspect-${what}/1`);
     expect(readFileSync(files.csv, 'utf8').trim().split('\n')).toHaveLength(rows.length + 1);
     expect(readFileSync(files.svg, 'utf8')).toMatch(/^<svg/);
@@ -109,8 +140,14 @@ describe.runIf(engineIsBuilt())('quickstart', () => {
     const config = join(run, 'checkpoints', `step-${String(steps).padStart(6, '0')}`, 'config.json');
     expect(existsSync(config)).toBe(true);
     rmSync(config);
-    expect(await openmoe('generate', `first@${steps}`, 'x')).toMatchObject({ exit: 4, err: expect.stringContaining('config.json') as string });
-    expect(await openmoe('generate', 'first', 'x', '--max-tokens', '1')).toMatchObject({ exit: 0, err: expect.stringContaining(`checkpoint ${steps} is damaged`) as string });
+    expect(await openmoe('generate', `first@${steps}`, 'x')).toMatchObject({
+      exit: 4,
+      err: expect.stringContaining('config.json') as string,
+    });
+    expect(await openmoe('generate', 'first', 'x', '--max-tokens', '1')).toMatchObject({
+      exit: 0,
+      err: expect.stringContaining(`checkpoint ${steps} is damaged`) as string,
+    });
   });
 
   test('bench measures what it is asked for', async () => {
@@ -118,6 +155,9 @@ describe.runIf(engineIsBuilt())('quickstart', () => {
     expect(exit).toBe(0);
     expect(JSON.parse(out)).toMatchObject({ schema: 'openmoe.bench/1', rows: [{ name: 'rope', threads: 1 }] });
     expect(await openmoe('bench', 'kernels', '--filter', 'nothing')).toMatchObject({ exit: 3 });
-    expect(await openmoe('bench', 'step', '--config', 'quik')).toMatchObject({ exit: 3, err: expect.stringContaining('did you mean quick') as string });
+    expect(await openmoe('bench', 'step', '--config', 'quik')).toMatchObject({
+      exit: 3,
+      err: expect.stringContaining('did you mean quick') as string,
+    });
   });
 });

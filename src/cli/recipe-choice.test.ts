@@ -9,14 +9,27 @@ import { UserError } from '../base/index.ts';
 import { type Assignment, chooseRecipe, differences, isAssignment, leaves } from './recipe-choice.ts';
 
 const typed = (...texts: string[]): Assignment[] => texts.map((text) => ({ text, origin: text }));
-const codeOf = async (work: Promise<unknown>): Promise<unknown> => work.then(() => 'none', (e: unknown) => (e instanceof UserError ? `${e.code} ${e.exit}` : e));
+const codeOf = async (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => 'none',
+    (e: unknown) => (e instanceof UserError ? `${e.code} ${e.exit}` : e),
+  );
 
 describe('origins', () => {
   test('every setting has one: an assignment, else the default, else the recipe', async () => {
-    const { recipe, origin } = await chooseRecipe('tiny', [...typed('model.experts=16', 'schedule.warmup=7'), { text: 'seed=5', origin: '--seed' }]);
+    const { recipe, origin } = await chooseRecipe('tiny', [
+      ...typed('model.experts=16', 'schedule.warmup=7'),
+      { text: 'seed=5', origin: '--seed' },
+    ]);
     expect(recipe).toMatchObject({ seed: 5, model: { experts: 16 }, schedule: { warmup: 7 } });
     expect(Object.keys(origin)).toEqual(leaves(recipe).map(([path]) => path));
-    expect(origin).toMatchObject({ seed: '--seed', 'model.experts': 'model.experts=16', 'model.topK': 'default', 'model.hidden': 'recipe tiny', 'losses.balance': 'default' });
+    expect(origin).toMatchObject({
+      seed: '--seed',
+      'model.experts': 'model.experts=16',
+      'model.topK': 'default',
+      'model.hidden': 'recipe tiny',
+      'losses.balance': 'default',
+    });
   });
 
   test('the last of two assignments holds, and ~ gives back the default', async () => {
@@ -33,7 +46,11 @@ describe('origins', () => {
 });
 
 test('differences name the setting and both values', () => {
-  expect(differences({ a: { b: 1, c: [1] }, d: 'x' }, { a: { b: 2, c: [1] }, e: null })).toEqual(['a.b: 1 → 2', 'd: "x" → absent', 'e: absent → null']);
+  expect(differences({ a: { b: 1, c: [1] }, d: 'x' }, { a: { b: 2, c: [1] }, e: null })).toEqual([
+    'a.b: 1 → 2',
+    'd: "x" → absent',
+    'e: absent → null',
+  ]);
 });
 
 describe('files', () => {
@@ -47,7 +64,10 @@ describe('files', () => {
 
   test('a recipe of the user is the export `recipe`, or the only one', async () => {
     for (const text of [`export const mine = ${tiny};`, `export const base = 1; export const recipe = ${tiny};`])
-      expect((await chooseRecipe(file(`good-${text.length}.mjs`, text), typed('train.steps=3'))).recipe).toMatchObject({ name: 'tiny', train: { steps: 3 } });
+      expect((await chooseRecipe(file(`good-${text.length}.mjs`, text), typed('train.steps=3'))).recipe).toMatchObject({
+        name: 'tiny',
+        train: { steps: 3 },
+      });
   });
 
   test('what is wrong with one is said', async () => {
@@ -62,8 +82,20 @@ describe('files', () => {
 const seed = Number(process.env['FUZZ_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
 test(`no settings make choosing fail in any way but a UserError of exit 2 (seed ${seed})`, async () => {
-  const paths = [...leaves(RECIPES['tiny']!).map(([path]) => path), 'model', 'train', 'data', 'optimizer.beta1', '__proto__.x', 'constructor', 'model.vocab.x'];
-  const values = fc.oneof(fc.string(), fc.constantFrom('0', '-1', '1.5', '2k', '1e400', 'true', '[]', '[1,2]', '[a', 'adamw', 'dense', '50%', 'NaN', '{}', '='));
+  const paths = [
+    ...leaves(RECIPES['tiny']!).map(([path]) => path),
+    'model',
+    'train',
+    'data',
+    'optimizer.beta1',
+    '__proto__.x',
+    'constructor',
+    'model.vocab.x',
+  ];
+  const values = fc.oneof(
+    fc.string(),
+    fc.constantFrom('0', '-1', '1.5', '2k', '1e400', 'true', '[]', '[1,2]', '[a', 'adamw', 'dense', '50%', 'NaN', '{}', '='),
+  );
   const settings = fc.oneof(
     fc.tuple(fc.constantFrom(...paths), values).map(([path, value]) => `${path}=${value}`),
     fc.constantFrom(...paths).map((path) => `~${path}`),

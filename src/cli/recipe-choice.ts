@@ -26,7 +26,10 @@ export async function chooseRecipe(name: string, assignments: readonly Assignmen
 /** A recipe with assignments applied in their order. */
 export function changed(base: { readonly input: RecipeInput; readonly name: string }, assignments: readonly Assignment[]): RecipeChoice {
   refuseOdd(base.input, assignments);
-  const overridden = override(base.input, assignments.map((a) => a.text));
+  const overridden = override(
+    base.input,
+    assignments.map((a) => a.text),
+  );
   const checked = checkRecipe(overridden, base.name);
   const { source } = checked.data;
   // A run may be resumed from elsewhere.
@@ -37,11 +40,17 @@ export function changed(base: { readonly input: RecipeInput; readonly name: stri
 function refuseOdd(input: RecipeInput, assignments: readonly Assignment[]): void {
   const odd = assignments.filter(({ text }) => !isAssignment(text));
   if (odd.length > 0)
-    throw new UserError('E_USAGE', EXIT.usage, odd.map(({ text }): Problem => ({ message: `${text}: not a setting`, hint: 'write key=value, or ~key for its default' })));
+    throw new UserError(
+      'E_USAGE',
+      EXIT.usage,
+      odd.map(({ text }): Problem => ({ message: `${text}: not a setting`, hint: 'write key=value, or ~key for its default' })),
+    );
   const groups = assignments.flatMap(({ text }): Problem[] => {
     const name = settingOf(text);
     const inside = text.startsWith('~') ? [] : keysAt(name.split('.'), input);
-    return inside.length > 0 ? [{ message: `${name}: a group of settings`, place: text, hint: `name one: ${inside.map((key) => `${name}.${key}`).join(', ')}` }] : [];
+    return inside.length > 0
+      ? [{ message: `${name}: a group of settings`, place: text, hint: `name one: ${inside.map((key) => `${name}.${key}`).join(', ')}` }]
+      : [];
   });
   if (groups.length > 0) throw new UserError('E_CONFIG_KEY', EXIT.usage, groups);
 }
@@ -52,13 +61,21 @@ async function namedRecipe(name: string): Promise<RecipeInput> {
   const known = Object.hasOwn(RECIPES, name) ? RECIPES[name] : undefined;
   if (known) return known;
   if (/[/\\]|\.[cm]?[jt]s$/.test(name)) return fromFile(name);
-  throw new UserError('E_RECIPE_UNKNOWN', EXIT.notFound, { message: `${name}: no such recipe`, hint: `${suggest(name, Object.keys(RECIPES))} A file of your own ends in .ts` });
+  throw new UserError('E_RECIPE_UNKNOWN', EXIT.notFound, {
+    message: `${name}: no such recipe`,
+    hint: `${suggest(name, Object.keys(RECIPES))} A file of your own ends in .ts`,
+  });
 }
 
 /** A file's export `recipe`, or its only one. */
 async function fromFile(path: string): Promise<RecipeInput> {
   const found = await stat(path).catch(() => undefined);
-  if (!found?.isFile()) throw new UserError('E_RECIPE_UNKNOWN', EXIT.notFound, { message: 'there is no such recipe file', place: path, hint: `recipes by name: ${Object.keys(RECIPES).join(', ')}` });
+  if (!found?.isFile())
+    throw new UserError('E_RECIPE_UNKNOWN', EXIT.notFound, {
+      message: 'there is no such recipe file',
+      place: path,
+      hint: `recipes by name: ${Object.keys(RECIPES).join(', ')}`,
+    });
   const exported = await imported(path);
   const chosen = exported['recipe'] ?? (Object.keys(exported).length === 1 ? Object.values(exported)[0] : undefined);
   if (typeof chosen === 'object' && chosen !== null) return chosen as RecipeInput;
@@ -70,11 +87,16 @@ async function imported(path: string): Promise<Record<string, unknown>> {
     return (await import(pathToFileURL(resolve(path)).href)) as Record<string, unknown>;
   } catch (error) {
     if (error instanceof UserError) throw error;
-    throw fileError(path, `cannot be read: ${error instanceof Error ? error.message : String(error)}`, 'it is an ECMAScript module that exports a recipe');
+    throw fileError(
+      path,
+      `cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+      'it is an ECMAScript module that exports a recipe',
+    );
   }
 }
 
-const fileError = (path: string, message: string, hint: string): UserError => new UserError('E_RECIPE_FILE', EXIT.usage, { message, place: path, hint });
+const fileError = (path: string, message: string, hint: string): UserError =>
+  new UserError('E_RECIPE_FILE', EXIT.usage, { message, place: path, hint });
 
 interface Checked {
   readonly recipe: Recipe;
@@ -98,7 +120,9 @@ function settingOf(text: string): string {
 /** Settings with their values; a list is one value. */
 export function leaves(value: object, path: readonly string[] = []): [string, unknown][] {
   return Object.entries(value).flatMap(([key, inner]: [string, unknown]): [string, unknown][] =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? leaves(inner, [...path, key]) : [[[...path, key].join('.'), inner]],
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? leaves(inner, [...path, key])
+      : [[[...path, key].join('.'), inner]],
   );
 }
 

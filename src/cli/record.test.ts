@@ -4,13 +4,34 @@ import type { TrainEvent } from '../train/index.ts';
 import { metricsLine, recorded } from './record.ts';
 
 const step: Extract<TrainEvent, { kind: 'step' }> = {
-  kind: 'step', step: 3, loss: 6.5, crossEntropy: 6, learningRate: 0.01, tokens: 24, seconds: 0.25,
-  layers: [{ layer: 1, balanceLoss: 2.5, routerZ: 4, chosen: Int32Array.of(0, 1, 1, 0, 0, 1, 2, 0), gates: Float32Array.of(0.5, 0.25, 0.5, 0.25, 0.5, 0.25, 0.5, 0.25), kept: Int32Array.of(1, 1, 1, 1, 0, 1, 1, 0) }],
+  kind: 'step',
+  step: 3,
+  loss: 6.5,
+  crossEntropy: 6,
+  learningRate: 0.01,
+  tokens: 24,
+  seconds: 0.25,
+  layers: [
+    {
+      layer: 1,
+      balanceLoss: 2.5,
+      routerZ: 4,
+      chosen: Int32Array.of(0, 1, 1, 0, 0, 1, 2, 0),
+      gates: Float32Array.of(0.5, 0.25, 0.5, 0.25, 0.5, 0.25, 0.5, 0.25),
+      kept: Int32Array.of(1, 1, 1, 1, 0, 1, 1, 0),
+    },
+  ],
 };
 
 test('a metrics line has the documented names', () => {
   expect(metricsLine(step)).toEqual({
-    step: 3, loss: 6.5, cross_entropy: 6, learning_rate: 0.01, tokens: 24, seconds: 0.25, layers: [{ layer: 1, balance_loss: 2.5, router_z: 4, dropped: 0.25 }],
+    step: 3,
+    loss: 6.5,
+    cross_entropy: 6,
+    learning_rate: 0.01,
+    tokens: 24,
+    seconds: 0.25,
+    layers: [{ layer: 1, balance_loss: 2.5, router_z: 4, dropped: 0.25 }],
   });
 });
 
@@ -24,7 +45,11 @@ test('events are on disk before they are passed on, steps in metrics and routing
       close() {},
     }),
   };
-  const news: TrainEvent[] = [step, { kind: 'validation', step: 3, loss: 5, byDomain: { prose: 5 } }, { kind: 'saved', step: 3, permanent: true }];
+  const news: TrainEvent[] = [
+    step,
+    { kind: 'validation', step: 3, loss: 5, byDomain: { prose: 5 } },
+    { kind: 'saved', step: 3, permanent: true },
+  ];
   const heard: TrainEvent[] = [];
   async function* events(): AsyncGenerator<TrainEvent> {
     yield* news;
@@ -36,9 +61,24 @@ test('events are on disk before they are passed on, steps in metrics and routing
   expect(heard).toEqual(news);
   expect(files['routing/steps.jsonl']).toEqual([
     {
-      step: 3, layer: 1, balanceLoss: 2.5, routerZ: 4, load: [[2, 1, 1, 0], [2, 2, 0, 0]], kept: [2, 3, 1, 0], gateMass: [1.5, 1, 0.5, 0].map((m) => expect.closeTo(m, 6) as number),
-      slotsByPosition: [4, 4], keptByPosition: [4, 2], dropped: 2, loadEntropy: expect.closeTo(1.40564, 4) as number,
+      step: 3,
+      layer: 1,
+      balanceLoss: 2.5,
+      routerZ: 4,
+      load: [
+        [2, 1, 1, 0],
+        [2, 2, 0, 0],
+      ],
+      kept: [2, 3, 1, 0],
+      gateMass: [1.5, 1, 0.5, 0].map((m) => expect.closeTo(m, 6) as number),
+      slotsByPosition: [4, 4],
+      keptByPosition: [4, 2],
+      dropped: 2,
+      loadEntropy: expect.closeTo(1.40564, 4) as number,
     },
   ]);
-  expect(files['events.jsonl']).toMatchObject([{ kind: 'validation', step: 3, loss: 5 }, { kind: 'saved', step: 3 }]);
+  expect(files['events.jsonl']).toMatchObject([
+    { kind: 'validation', step: 3, loss: 5 },
+    { kind: 'saved', step: 3 },
+  ]);
 });

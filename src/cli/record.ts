@@ -20,14 +20,30 @@ export interface MetricsLine {
   /** Of this step. */
   readonly seconds: number;
   /** By MoE layer. */
-  readonly layers: readonly { readonly layer: number; readonly balance_loss: number; readonly router_z: number; readonly dropped: number }[];
+  readonly layers: readonly {
+    readonly layer: number;
+    readonly balance_loss: number;
+    readonly router_z: number;
+    readonly dropped: number;
+  }[];
 }
 
 /** One MoE layer of one step, as routing/steps.jsonl has it. */
-export type RoutingLine = { readonly step: number; readonly layer: number; readonly balanceLoss: number; readonly routerZ: number } & StepRouting;
+export type RoutingLine = {
+  readonly step: number;
+  readonly layer: number;
+  readonly balanceLoss: number;
+  readonly routerZ: number;
+} & StepRouting;
 
 export const routingLines = ({ step, layers }: StepEvent, shape: StepShape): RoutingLine[] =>
-  layers.map(({ layer, balanceLoss, routerZ, chosen, gates, kept }) => ({ step, layer, balanceLoss, routerZ, ...sumStep(chosen, gates, kept, shape) }));
+  layers.map(({ layer, balanceLoss, routerZ, chosen, gates, kept }) => ({
+    step,
+    layer,
+    balanceLoss,
+    routerZ,
+    ...sumStep(chosen, gates, kept, shape),
+  }));
 
 /** `dropped` is a share of the layer's slots. */
 export function metricsLine(event: StepEvent): MetricsLine {
@@ -50,7 +66,11 @@ export const droppedShare = (kept: ArrayLike<number>): number => {
 };
 
 /** Passes events on once the run has them. */
-export async function* recorded(events: AsyncIterable<TrainEvent>, run: Pick<Run, 'appender'>, shape: StepShape): AsyncGenerator<TrainEvent> {
+export async function* recorded(
+  events: AsyncIterable<TrainEvent>,
+  run: Pick<Run, 'appender'>,
+  shape: StepShape,
+): AsyncGenerator<TrainEvent> {
   for await (const event of events) {
     if (event.kind === 'step') {
       run.appender('metrics.jsonl').append(metricsLine(event));

@@ -13,7 +13,11 @@ export interface Reopened extends Prepared {
 }
 
 /** Throws UserErrors: unknown run or step (3), damaged run or checkpoint (4), data that has gone (2, 3). */
-export async function reopen(ref: string, terminal: Terminal, { threads, signal }: { readonly threads: number | undefined; readonly signal: AbortSignal }): Promise<Reopened> {
+export async function reopen(
+  ref: string,
+  terminal: Terminal,
+  { threads, signal }: { readonly threads: number | undefined; readonly signal: AbortSignal },
+): Promise<Reopened> {
   const { run, step, tokenizer, executor } = await openTrained(ref, terminal, threads);
   const recipe = checkRecipe(await run.readJson('recipe.json'), run.path('recipe.json'));
   terminal.say(`${run.id} at step ${step}; reading ${recipe.data.source}`);

@@ -9,7 +9,11 @@ import type { RoutingLine } from './record.ts';
 import { quoted, shownPath } from './surroundings.ts';
 
 /** Unigram and bigram on exactly the tokens that training has read, and the rows that it is validated on. */
-export function baselinesOf(dataset: Dataset, recipe: Recipe, { vocab, steps }: { readonly vocab: number; readonly steps: number }): Baselines {
+export function baselinesOf(
+  dataset: Dataset,
+  recipe: Recipe,
+  { vocab, steps }: { readonly vocab: number; readonly steps: number },
+): Baselines {
   const trained = dataset.domains.flatMap((d, i) => (d.heldOut ? [] : [i]));
   const each = Math.max(1, Math.ceil(recipe.validation.rows / trained.length));
   const validation = trained.map((d): Batch => dataset.validationRows(d, each));
@@ -29,7 +33,17 @@ export async function reportPage(needs: PageNeeds): Promise<string> {
   return report(await reportInput(needs));
 }
 
-async function reportInput({ run, recipe, model, dataset, tokenizer, history, findings, samples, ...rest }: PageNeeds): Promise<ReportInput> {
+async function reportInput({
+  run,
+  recipe,
+  model,
+  dataset,
+  tokenizer,
+  history,
+  findings,
+  samples,
+  ...rest
+}: PageNeeds): Promise<ReportInput> {
   const { step: steps, tokens, seconds } = historyNumbers(history);
   const perStep = recipe.train.batch * recipe.train.accumulate * recipe.data.length;
   const dir = shownPath(run.dir);
@@ -62,7 +76,10 @@ function thinned(routing: readonly RoutingLine[]): ReportInput['stepRouting'] {
   const steps = [...bySteps.keys()];
   const every = Math.max(1, Math.ceil(steps.length / SHOWN_STEPS));
   const shown = steps.filter((_, i) => i % every === 0 || i === steps.length - 1);
-  return shown.map((step) => ({ step, layers: bySteps.get(step)!.map(({ step: _, layer, balanceLoss, routerZ: __, ...routing }) => ({ layer, balanceLoss, routing })) }));
+  return shown.map((step) => ({
+    step,
+    layers: bySteps.get(step)!.map(({ step: _, layer, balanceLoss, routerZ: __, ...routing }) => ({ layer, balanceLoss, routing })),
+  }));
 }
 
 function dataRows(dataset: Dataset): DataRow[] {

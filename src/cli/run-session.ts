@@ -28,7 +28,11 @@ export async function existingRun(ref: string, root: string): Promise<string | u
 export type Opening = { readonly resume: string } | { readonly create: NewRun };
 
 /** Does `work` in a run that is held for it, then sets the run's state: also when work throws, or is stopped by `signal`. */
-export async function inRun<T extends Ended>(opening: Opening, { terminal, signal }: { terminal: Terminal; signal: AbortSignal }, work: (run: Run) => Promise<T>): Promise<T> {
+export async function inRun<T extends Ended>(
+  opening: Opening,
+  { terminal, signal }: { terminal: Terminal; signal: AbortSignal },
+  work: (run: Run) => Promise<T>,
+): Promise<T> {
   const run = 'resume' in opening ? await openRun(opening.resume) : await createRun(opening.create);
   try {
     const ended = await work(run);
@@ -36,7 +40,12 @@ export async function inRun<T extends Ended>(opening: Opening, { terminal, signa
     if (ended.state === 'stopped') await sayHowToGoOn(run, terminal);
     return ended;
   } catch (error) {
-    const state = signal.aborted && !(error instanceof UserError) ? 'stopped' : error instanceof UserError && error.code === 'E_DIVERGED' ? 'diverged' : 'crashed';
+    const state =
+      signal.aborted && !(error instanceof UserError)
+        ? 'stopped'
+        : error instanceof UserError && error.code === 'E_DIVERGED'
+          ? 'diverged'
+          : 'crashed';
     const reason = error instanceof UserError ? error.code : (error as Error).name;
     await run.setState(state, { reason, step: (await run.checkpoints()).at(-1) ?? 0 }).catch(() => {}); // the failure itself is what must be told
     if (state !== 'diverged') await sayHowToGoOn(run, terminal);

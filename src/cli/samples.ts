@@ -15,7 +15,11 @@ interface Needs extends Prepared {
   readonly step: number;
 }
 
-export async function samplesOf(run: RunFolder, { recipe, model, dataset, tokenizer, step }: Needs, { executor, signal }: { executor: CpuExecutor; signal: AbortSignal }): Promise<Sample[]> {
+export async function samplesOf(
+  run: RunFolder,
+  { recipe, model, dataset, tokenizer, step }: Needs,
+  { executor, signal }: { executor: CpuExecutor; signal: AbortSignal },
+): Promise<Sample[]> {
   const { weights } = await readTrained(await run.readCheckpoint(step));
   const lm = openLanguageModel(model, executor, resident(executor, model, weights), PROMPT_TOKENS + 1 + SAMPLING.maxTokens);
   const samples: Sample[] = [];
@@ -31,7 +35,9 @@ export async function samplesOf(run: RunFolder, { recipe, model, dataset, tokeni
 /** The first tokens of a few probe documents, spread over the trained domains. */
 function promptsFrom({ recipe, dataset, tokenizer }: Pick<Needs, 'recipe' | 'dataset' | 'tokenizer'>): string[] {
   const { tokens, domains } = dataset.probeRows({ seed: recipe.seed, sequencesPerDomain: SAMPLES });
-  const rows = Array.from({ length: tokens.length / dataset.length }, (_, row) => row * dataset.length).filter((at) => !dataset.domains[domains[at]!]!.heldOut);
+  const rows = Array.from({ length: tokens.length / dataset.length }, (_, row) => row * dataset.length).filter(
+    (at) => !dataset.domains[domains[at]!]!.heldOut,
+  );
   const chosen = Array.from({ length: Math.min(SAMPLES, rows.length) }, (_, i) => rows[Math.floor((i * rows.length) / SAMPLES)]!);
   // The first token of a row is begin-of-sequence.
   return chosen.map((at) => tokenizer.decode(tokens.subarray(at + 1, at + 1 + PROMPT_TOKENS)));

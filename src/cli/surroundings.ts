@@ -11,7 +11,11 @@ export const runsRoot = (env: Environment): string => env['OPENMOE_RUNS'] || 'ru
 const MOST_THREADS = 1024;
 const parseThreads = parseWithin(1, MOST_THREADS);
 
-export const threadsFlag: Flag<number | undefined> = value({ form: '<n>', about: 'threads that compute (default: OPENMOE_THREADS, else all)', parse: parseThreads });
+export const threadsFlag: Flag<number | undefined> = value({
+  form: '<n>',
+  about: 'threads that compute (default: OPENMOE_THREADS, else all)',
+  parse: parseThreads,
+});
 
 export interface Threads {
   readonly count: number;

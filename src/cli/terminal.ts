@@ -36,6 +36,8 @@ export interface Terminal extends Host {
   readonly colors: { readonly out: Colors; readonly err: Colors };
   /** A line of talk. */
   say(line: string): void;
+  /** Sends talk elsewhere for a while: a live region must know what scrolls by above it. Undefined: back to stderr. */
+  divert(to: ((line: string) => void) | undefined): void;
   /** A line of talk for -v. */
   detail(line: string): void;
   /** A piece of the result as soon as it is there; nothing under --json. */
@@ -47,7 +49,8 @@ export interface Terminal extends Host {
 export function openTerminal(host: Host, { form, verbosity }: { form: Form; verbosity: number }): Terminal {
   const watched = (sink: Sink): boolean => Boolean(sink.isTTY) && !host.env['CI'] && host.env['TERM'] !== 'dumb';
   const colored = (sink: Sink): Colors => createColors(watched(sink) && !host.env['NO_COLOR']);
-  const say = (line: string): void => void host.err.write(`${line}\n`);
+  let diverted: ((line: string) => void) | undefined;
+  const say = (line: string): void => (diverted ? diverted(line) : void host.err.write(`${line}\n`));
   return {
     ...host,
     form,
@@ -55,6 +58,7 @@ export function openTerminal(host: Host, { form, verbosity }: { form: Form; verb
     live: watched(host.err),
     colors: { out: colored(host.out), err: colored(host.err) },
     say,
+    divert: (to) => void (diverted = to),
     detail: (line) => verbosity > 0 && say(line),
     print: (text) => form === 'text' && host.out.write(text),
     event: (event) => form === 'jsonl' && host.out.write(`${JSON.stringify(event)}\n`),

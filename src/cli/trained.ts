@@ -22,7 +22,10 @@ export async function referencedStep(ref: string, terminal: Terminal): Promise<{
   const run = await readRun(found.dir);
   if (found.step !== undefined) return { run, step: found.step };
   const { step, skipped } = await run.newestSound();
-  for (const bad of skipped) terminal.say(`warning: checkpoint ${bad.step} is damaged and was passed over: ${bad.damages.map((d) => `${d.file} ${d.reason}`).join('; ')}`);
+  for (const bad of skipped)
+    terminal.say(
+      `warning: checkpoint ${bad.step} is damaged and was passed over: ${bad.damages.map((d) => `${d.file} ${d.reason}`).join('; ')}`,
+    );
   if (step !== undefined) return { run, step };
   const damaged = skipped.length > 0;
   throw new UserError(damaged ? 'E_CHECKPOINT_DAMAGED' : 'E_CHECKPOINT_UNKNOWN', damaged ? EXIT.damaged : EXIT.notFound, {

@@ -1,5 +1,5 @@
 /** Training in an open run: data, tokenizer, model and loop, recorded and shown. */
-import { formatBytes, formatCount, formatDuration, UserError } from '../base/index.ts';
+import { formatCount, formatDuration, UserError } from '../base/index.ts';
 import { describeData } from '../data/index.ts';
 import type { CpuExecutor } from '../exec/index.ts';
 import { environment, type Run } from '../runs/index.ts';
@@ -35,7 +35,10 @@ export async function trainIn(run: Run, { recipe: asked, executor, terminal, sig
   terminal.say(`run ${run.id} in ${shownPath(run.dir)}`);
   const prepared = await prepareIn(run, asked, { terminal, signal });
   const recipe = await fixedIn(run, asked, { prepared, executor, terminal });
-  await run.write('env.json', pretty(await environment({ engine: executor.facts, seeds: { recipe: recipe.seed }, data: prepared.dataset.hash })));
+  await run.write(
+    'env.json',
+    pretty(await environment({ engine: executor.facts, seeds: { recipe: recipe.seed }, data: prepared.dataset.hash })),
+  );
   const events = train({ ...prepared, recipe, executor, run, signal, ...(deadline !== undefined && { deadline }) });
   const shape = stepShape(recipe);
   const peak = executor.peak(PEAK_SECONDS) * 1e9;
@@ -54,7 +57,9 @@ export const stepShape = ({ model, data }: Recipe): StepShape => ({
 async function prepareIn(run: Run, recipe: Recipe, { terminal, signal }: Pick<Training, 'terminal' | 'signal'>): Promise<Prepared> {
   const kept = await keptTokenizer(run);
   const started = performance.now();
-  terminal.say(kept ? `reading ${recipe.data.source}` : `training a tokenizer of ${recipe.tokenizer.vocab} pieces on ${recipe.data.source}`);
+  terminal.say(
+    kept ? `reading ${recipe.data.source}` : `training a tokenizer of ${recipe.tokenizer.vocab} pieces on ${recipe.data.source}`,
+  );
   const prepared = await prepare(recipe, { tokenizer: kept, signal });
   const { dataset, tokenizer } = prepared;
   if (!kept) await run.write('tokenizer.json', JSON.stringify(tokenizer.toJSON()));
@@ -106,12 +111,10 @@ export function sessionNumbers({ recipe, progress: p }: Pick<Trained, 'recipe' |
     tokens: p.step * p.tokensPerStep,
     params: p.params,
     loss: { train: last.length > 0 ? last.reduce((a, b) => a + b, 0) / last.length : null, val: p.validation?.loss ?? null },
+    /** A stopped run was last validated some steps ago. */
+    val_step: p.validation?.step ?? null,
     val_by_domain: p.validation?.byDomain ?? {},
     tok_per_s: done > 0 ? (done * p.tokensPerStep) / p.stepSeconds : null,
     share_of_peak: done > 0 && p.peak ? (done * p.flopsPerStep) / p.stepSeconds / p.peak : null,
   };
 }
-
-/** Cost of a run in words. */
-export const memoryWords = (parts: Readonly<Record<string, number>>): string =>
-  Object.entries(parts).map(([part, bytes]) => `${part} ${formatBytes(bytes)}`).join(', ');

@@ -12,7 +12,10 @@ export function findingLines(findings: Findings | undefined): string {
   const rows = findings.findings.flatMap((f) => {
     const row = [f.id, f.verdict, f.layers.map((l) => `layer ${l.layer} ${l.verdict}`).join(', ')];
     if (f.id !== 'context-independent-specialization') return [row];
-    return [row, ['  token over domain', f.token_over_domain, f.layers.map((l) => `layer ${l.layer} ${l.token_over_domain.verdict}`).join(', ')]];
+    return [
+      row,
+      ['  token over domain', f.token_over_domain, f.layers.map((l) => `layer ${l.layer} ${l.token_over_domain.verdict}`).join(', ')],
+    ];
   });
   return `${table(rows)}n: ${tokens} tokens in ${sequences} sequences, ${checkpoints.length} checkpoints\n`;
 }

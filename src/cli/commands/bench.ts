@@ -14,7 +14,12 @@ export const bench = command({
   examples: ['bench step', 'bench step --config quickstart --json', "bench kernels --filter 'grouped matmul'"],
   args: { what: oneOf(['kernels', 'step'], 'what to measure') },
   flags: {
-    config: valueOr({ form: '<name>', about: `step: ${Object.keys(CONFIGS).join(', ')} as the peers have them, or a recipe`, parse: parseText, standard: 'quick' }),
+    config: valueOr({
+      form: '<name>',
+      about: `step: ${Object.keys(CONFIGS).join(', ')} as the peers have them, or a recipe`,
+      parse: parseText,
+      standard: 'quick',
+    }),
     filter: valueOr({ form: '<text>', about: 'kernels: those whose name or shape contains it', parse: parseText, standard: '' }),
     threads: threadsFlag,
   },
@@ -30,12 +35,20 @@ export const bench = command({
     };
     if (args.what === 'kernels') {
       for await (const row of benchKernels(executor, flags.filter)) take(row);
-      if (rows.length === 0) throw new UserError('E_KERNEL_UNKNOWN', EXIT.notFound, { message: `no kernel has "${flags.filter}" in its name or shape`, place: '--filter' });
+      if (rows.length === 0)
+        throw new UserError('E_KERNEL_UNKNOWN', EXIT.notFound, {
+          message: `no kernel has "${flags.filter}" in its name or shape`,
+          place: '--filter',
+        });
       return { schema: 'openmoe.bench/1', data: { engine: executor.facts, rows }, text: rowsTable(rows) };
     }
     const { row, session } = await benchStep(executor, recipe);
     take(row);
-    return { schema: 'openmoe.bench/1', data: { engine: executor.facts, rows, ops: session }, text: rowsTable(rows) + stepText(row, session, terminal) };
+    return {
+      schema: 'openmoe.bench/1',
+      data: { engine: executor.facts, rows, ops: session },
+      text: rowsTable(rows) + stepText(row, session, terminal),
+    };
   },
 });
 
@@ -43,10 +56,15 @@ function configured(name: string): Recipe {
   if (Object.hasOwn(CONFIGS, name)) return peerRecipe(name as StepConfigName);
   const recipe = Object.hasOwn(RECIPES, name) ? RECIPES[name] : undefined;
   if (recipe) return recipe;
-  throw new UserError('E_RECIPE_UNKNOWN', EXIT.notFound, { message: `${name}: no such configuration`, place: '--config', hint: suggest(name, [...Object.keys(CONFIGS), ...Object.keys(RECIPES)]) });
+  throw new UserError('E_RECIPE_UNKNOWN', EXIT.notFound, {
+    message: `${name}: no such configuration`,
+    place: '--config',
+    hint: suggest(name, [...Object.keys(CONFIGS), ...Object.keys(RECIPES)]),
+  });
 }
 
-const line = ({ name, shape, median_s, share }: Row): string => `${name} ${shape}: ${formatDuration(median_s)}, ${formatShare(share)} of peak`;
+const line = ({ name, shape, median_s, share }: Row): string =>
+  `${name} ${shape}: ${formatDuration(median_s)}, ${formatShare(share)} of peak`;
 
 /** Milliseconds, to three digits even where kernels take microseconds. */
 const ms = (seconds: number): string => (seconds * 1000).toPrecision(3);
@@ -65,6 +83,14 @@ const SHOWN_OPS = 12;
 function stepText({ tok_per_s }: Row, session: StepProfile, { verbosity }: Terminal): string {
   const total = session.reduce((sum, op) => sum + op.seconds, 0);
   const shown = verbosity > 0 ? session : session.slice(0, SHOWN_OPS);
-  const ops = [['op', 'count', 'ms', 'share'], ...shown.map(({ op, count, seconds }) => [op.length > 50 ? `${op.slice(0, 49)}…` : op, String(count), ms(seconds), formatShare(seconds / total)])];
+  const ops = [
+    ['op', 'count', 'ms', 'share'],
+    ...shown.map(({ op, count, seconds }) => [
+      op.length > 50 ? `${op.slice(0, 49)}…` : op,
+      String(count),
+      ms(seconds),
+      formatShare(seconds / total),
+    ]),
+  ];
   return `${tok_per_s === undefined ? '' : `${Math.round(tok_per_s)} tokens a second\n`}${session.length > 0 ? `\n${table(ops, { right: [1, 2, 3] })}` : ''}`;
 }

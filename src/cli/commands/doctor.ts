@@ -64,7 +64,10 @@ function openEngine(threads: Threads): Engine {
 
 /** The addon is there and does not load: built by another compiler, for another machine, or cut short. */
 const broken = (error: unknown): UserError =>
-  new UserError('E_NO_ENGINE', EXIT.notFound, { message: `the native engine does not load: ${(error as Error).message}`, hint: 'build it again: npm run build' });
+  new UserError('E_NO_ENGINE', EXIT.notFound, {
+    message: `the native engine does not load: ${(error as Error).message}`,
+    hint: 'build it again: npm run build',
+  });
 
 function text(d: ReturnType<typeof machine> & { threads: Threads } & Engine): string {
   const { memory, threads, peak } = d;
@@ -77,6 +80,13 @@ function text(d: ReturnType<typeof machine> & { threads: Threads } & Engine): st
     ['threads', `${threads.count} (${threads.origin === 'default' ? 'all that this process may use' : threads.origin})`],
     ['executor', `${d.executor ?? 'none'}: ${d.why}`],
     ...(d.isas ? [['vectors', `${d.isas.join(', ')}; bf16 ${d.bf16 ? 'yes' : 'no'}, vnni ${d.vnni ? 'yes' : 'no'}`]] : []),
-    ...(peak ? [['peak', `${peak.gflops.toFixed(1)} GFLOP/s f32 · memory ${peak.read.toFixed(1)} GB/s read, ${peak.update.toFixed(1)} GB/s update`]] : []),
+    ...(peak
+      ? [
+          [
+            'peak',
+            `${peak.gflops.toFixed(1)} GFLOP/s f32 · memory ${peak.read.toFixed(1)} GB/s read, ${peak.update.toFixed(1)} GB/s update`,
+          ],
+        ]
+      : []),
   ]);
 }

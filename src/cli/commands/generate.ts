@@ -1,6 +1,13 @@
 /** openmoe generate: text from a run, as it comes; without a prompt, a line at a time from the terminal or a pipe. */
 import { createInterface } from 'node:readline/promises';
-import { type Generated, generate as generateText, type LanguageModel, openLanguageModel, type Prompted, type Routed } from '../../infer/index.ts';
+import {
+  type Generated,
+  generate as generateText,
+  type LanguageModel,
+  openLanguageModel,
+  type Prompted,
+  type Routed,
+} from '../../infer/index.ts';
 import type { Tokenizer } from '../../text/index.ts';
 import { type Answer, command, optional, parseReal, parseWithin, required, valueOr, values, yes } from '../command.ts';
 import { inputLines } from '../input.ts';
@@ -12,12 +19,29 @@ const MOST = 1_000_000;
 
 export const generate = command({
   about: 'Writes text with a trained run',
-  examples: ['generate last "The country"', 'generate otter@best "def main(" --temperature 0.5 --show-experts', 'generate last < prompts.txt'],
-  args: { run: required('the run: last, an id or part of one, a folder; @step or @best picks a checkpoint'), prompt: optional('what to continue; without it lines are read, one after the other') },
+  examples: [
+    'generate last "The country"',
+    'generate otter@best "def main(" --temperature 0.5 --show-experts',
+    'generate last < prompts.txt',
+  ],
+  args: {
+    run: required('the run: last, an id or part of one, a folder; @step or @best picks a checkpoint'),
+    prompt: optional('what to continue; without it lines are read, one after the other'),
+  },
   flags: {
     maxTokens: valueOr({ form: '<n>', about: 'tokens to write at most', parse: parseWithin(1, MOST), standard: '128' }),
-    temperature: valueOr({ form: '<t>', about: 'how freely to choose; 0 always takes the likeliest', parse: parseReal(0, 100), standard: '0.8' }),
-    topP: valueOr({ form: '<p>', about: 'choose among the likeliest tokens that together reach this probability', parse: parseReal(0, 1), standard: '0.95' }),
+    temperature: valueOr({
+      form: '<t>',
+      about: 'how freely to choose; 0 always takes the likeliest',
+      parse: parseReal(0, 100),
+      standard: '0.8',
+    }),
+    topP: valueOr({
+      form: '<p>',
+      about: 'choose among the likeliest tokens that together reach this probability',
+      parse: parseReal(0, 1),
+      standard: '0.95',
+    }),
     topK: valueOr({ form: '<k>', about: 'choose among the k likeliest; 0 for all', parse: parseWithin(0, MOST), standard: '0' }),
     greedy: yes('always take the likeliest token'),
     seed: valueOr({ form: '<n>', about: 'seed of the choices', parse: parseWithin(0, Number.MAX_SAFE_INTEGER), standard: '0' }),
@@ -44,7 +68,15 @@ interface Writer {
   readonly lm: LanguageModel;
   readonly tokenizer: Tokenizer;
   readonly terminal: Terminal;
-  readonly options: { readonly maxTokens: number; readonly temperature: number; readonly topP: number; readonly topK: number; readonly seed: number; readonly stop: readonly string[]; readonly showExperts: boolean };
+  readonly options: {
+    readonly maxTokens: number;
+    readonly temperature: number;
+    readonly topP: number;
+    readonly topK: number;
+    readonly seed: number;
+    readonly stop: readonly string[];
+    readonly showExperts: boolean;
+  };
   readonly signal: AbortSignal;
 }
 
@@ -60,7 +92,8 @@ interface Written {
 
 async function write({ lm, tokenizer, terminal, options, signal }: Writer, prompt: string): Promise<Written> {
   const show = (piece: string, experts: Experts): void => terminal.print(options.showExperts ? marked(piece, experts, terminal) : piece);
-  const onPrompt = ({ ids, routed }: Prompted): void => ids.forEach((id, i) => i > 0 && show(options.showExperts ? tokenizer.decode([id]) : '', expertsOf(routed, i)));
+  const onPrompt = ({ ids, routed }: Prompted): void =>
+    ids.forEach((id, i) => i > 0 && show(options.showExperts ? tokenizer.decode([id]) : '', expertsOf(routed, i)));
   if (!options.showExperts) terminal.print(prompt);
   const stream = generateText(lm, tokenizer, prompt, options, { onPrompt, signal });
   const tokens: Written['tokens'][number][] = [];
@@ -87,7 +120,11 @@ async function write({ lm, tokenizer, terminal, options, signal }: Writer, promp
 function expertsOf(routed: readonly Routed[], token: number): Experts {
   return routed.map(({ layer, chosen, kept, tokens }) => {
     const k = chosen.length / tokens;
-    return { layer, experts: [...chosen.subarray(token * k, (token + 1) * k)], kept: [...kept.subarray(token * k, (token + 1) * k)].map(Boolean) };
+    return {
+      layer,
+      experts: [...chosen.subarray(token * k, (token + 1) * k)],
+      kept: [...kept.subarray(token * k, (token + 1) * k)].map(Boolean),
+    };
   });
 }
 

@@ -23,10 +23,15 @@ export const inspect = command({
   saves: true,
   async run({ args: { run: ref, what, text }, flags, terminal, signal }): Promise<Answer> {
     if ((what === 'token') !== (text !== undefined))
-      throw new UserError('E_USAGE', EXIT.usage, { message: what === 'token' ? 'which text?' : `${what} takes no text`, place: 'openmoe inspect', hint: "write: openmoe inspect last token ' the'" });
+      throw new UserError('E_USAGE', EXIT.usage, {
+        message: what === 'token' ? 'which text?' : `${what} takes no text`,
+        place: 'openmoe inspect',
+        hint: "write: openmoe inspect last token ' the'",
+      });
     const opened = await reopen(ref, terminal, { threads: flags.threads, signal });
     const { run, recipe, tokenizer, step, model } = opened;
-    if (model.moeLayers.length === 0) throw new UserError('E_DENSE', EXIT.usage, { message: 'this model has no MoE layer: nothing is routed', place: run.dir });
+    if (model.moeLayers.length === 0)
+      throw new UserError('E_DENSE', EXIT.usage, { message: 'this model has no MoE layer: nothing is routed', place: run.dir });
     const record = await recordOf({ ...opened, terminal, signal }, step);
     const views: Readonly<Record<typeof what, () => View>> = {
       load: () => loadView(record),
@@ -43,4 +48,6 @@ export const inspect = command({
 });
 
 /** A word inside a text begins with its blank: both are meant. */
-const idsOf = (text: string, tokenizer: Tokenizer): number[] => [...new Set([...tokenizer.encode(text), ...(text.startsWith(' ') ? [] : tokenizer.encode(` ${text}`))])];
+const idsOf = (text: string, tokenizer: Tokenizer): number[] => [
+  ...new Set([...tokenizer.encode(text), ...(text.startsWith(' ') ? [] : tokenizer.encode(` ${text}`))]),
+];

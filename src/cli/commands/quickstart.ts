@@ -35,12 +35,23 @@ export const quickstart = command({
 });
 
 type Measured = Awaited<ReturnType<typeof measure>>;
-type Done = Trained & { readonly dir: string; readonly measured: Measured | undefined; readonly history: Awaited<ReturnType<typeof historyOf>> };
+type Done = Trained & {
+  readonly dir: string;
+  readonly measured: Measured | undefined;
+  readonly history: Awaited<ReturnType<typeof historyOf>>;
+};
 
 /** What follows training: probe, baselines, samples, page. */
-async function measure(run: Run, trained: Trained, { executor, terminal, signal }: { executor: CpuExecutor; terminal: Terminal; signal: AbortSignal }) {
+async function measure(
+  run: Run,
+  trained: Trained,
+  { executor, terminal, signal }: { executor: CpuExecutor; terminal: Terminal; signal: AbortSignal },
+) {
   const history = await historyOf(run);
-  const findings = await findingsOf({ ...trained, run, executor, terminal, signal }, { last: trained.step, validation: history.validation });
+  const findings = await findingsOf(
+    { ...trained, run, executor, terminal, signal },
+    { last: trained.step, validation: history.validation },
+  );
   terminal.say('counting unigrams and bigrams, generating, writing the report');
   const counted = baselinesOf(trained.dataset, trained.recipe, { vocab: trained.tokenizer.vocabSize, steps: trained.step });
   const samples = await samplesOf(run, trained, { executor, signal });
@@ -82,7 +93,10 @@ interface Summarized {
   readonly share_of_peak: number | null;
 }
 
-function summary({ run, seconds, tokens, params, loss, tok_per_s, share_of_peak }: Summarized, { findings, samples, report }: Measured): string {
+function summary(
+  { run, seconds, tokens, params, loss, tok_per_s, share_of_peak }: Summarized,
+  { findings, samples, report }: Measured,
+): string {
   const nats = (x: number | null): string => x?.toFixed(3) ?? '–';
   const dir = quoted(shownPath(run));
   return [

@@ -23,7 +23,13 @@ export const report = command({
     const counted = baselinesOf(dataset, recipe, { vocab: tokenizer.vocabSize, steps: step });
     const path = run.path('report.html');
     await writeAtomic(path, await reportPage({ ...opened, history, findings, samples, baselines: counted }));
-    const data = { run: run.dir, step, baselines: { unigram: counted.unigram, bigram: counted.bigram }, findings: findingsJson(findings), report: path };
+    const data = {
+      run: run.dir,
+      step,
+      baselines: { unigram: counted.unigram, bigram: counted.bigram },
+      findings: findingsJson(findings),
+      report: path,
+    };
     return { schema: 'openmoe.report/1', data, text: `${findingLines(findings)}report ${shownPath(path)}\n` };
   },
 });

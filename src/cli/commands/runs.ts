@@ -28,7 +28,11 @@ export const runs = command({
   async run({ terminal }) {
     const root = runsRoot(terminal.env);
     const rows = await Promise.all((await listRuns(root)).map(described));
-    return { schema: 'openmoe.runs/1', data: { root, runs: rows }, text: rows.length > 0 ? text(rows) : `no runs in ${shownPath(root)} yet; try: npx openmoe train tiny\n` };
+    return {
+      schema: 'openmoe.runs/1',
+      data: { root, runs: rows },
+      text: rows.length > 0 ? text(rows) : `no runs in ${shownPath(root)} yet; try: npx openmoe train tiny\n`,
+    };
   },
 });
 
@@ -37,7 +41,9 @@ const ENDED_EARLY: readonly RunSummary['state'][] = ['stopped', 'crashed'];
 async function described({ id, dir, state, info, step }: RunSummary): Promise<Row> {
   const folder = await readRun(dir);
   const recipe = (await orNothing(folder.readJson('recipe.json'))) as { name?: string; train?: { steps?: number } } | undefined;
-  const news = ((await orNothing(folder.readLines('events.jsonl'))) ?? []).map((line) => line.value as { kind?: string; loss?: number } | null);
+  const news = ((await orNothing(folder.readLines('events.jsonl'))) ?? []).map(
+    (line) => line.value as { kind?: string; loss?: number } | null,
+  );
   const tags = info?.tags ?? [];
   return {
     id,
@@ -64,7 +70,17 @@ async function orNothing<T>(read: Promise<T>): Promise<T | undefined> {
 }
 
 function text(rows: readonly Row[]): string {
-  const lines = rows.map((r) => [r.id, r.state, r.recipe ?? '–', `${r.step ?? 0}/${r.steps ?? '?'}`, r.loss?.toFixed(3) ?? '–', r.created?.slice(0, 16).replace('T', ' ') ?? '–']);
+  const lines = rows.map((r) => [
+    r.id,
+    r.state,
+    r.recipe ?? '–',
+    `${r.step ?? 0}/${r.steps ?? '?'}`,
+    r.loss?.toFixed(3) ?? '–',
+    r.created?.slice(0, 16).replace('T', ' ') ?? '–',
+  ]);
   const commands = rows.flatMap((r) => (r.resume ? [`${r.id} ${r.state}; go on: ${r.resume}\n`] : []));
-  return table([['run', 'state', 'recipe', 'saved', 'val loss', 'created (UTC)'], ...lines], { right: [3, 4] }) + (commands.length > 0 ? `\n${commands.join('')}` : '');
+  return (
+    table([['run', 'state', 'recipe', 'saved', 'val loss', 'created (UTC)'], ...lines], { right: [3, 4] }) +
+    (commands.length > 0 ? `\n${commands.join('')}` : '')
+  );
 }

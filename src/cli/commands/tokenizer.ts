@@ -23,13 +23,15 @@ const train = command({
     out: valueOr({ form: '<file>', about: 'where to write it', parse: parseText, standard: 'tokenizer.json' }),
   },
   async run({ args: { source }, flags: { vocab, out }, terminal }) {
-    if (await exists(out)) throw new UserError('E_FILE_EXISTS', EXIT.usage, { message: 'there is such a file', place: out, hint: 'choose another with --out' });
+    if (await exists(out))
+      throw new UserError('E_FILE_EXISTS', EXIT.usage, { message: 'there is such a file', place: out, hint: 'choose another with --out' });
     const reading = source === 'starter' ? starterCorpus() : await folder(source);
     const started = performance.now();
     const tokenizer = await trainTokenizer(reading, vocab);
     await writeAtomic(out, JSON.stringify(tokenizer.toJSON()));
     const data = { file: out, pieces: tokenizer.vocabSize, seconds: (performance.now() - started) / 1000 };
-    if (data.pieces < vocab) terminal.say(`${data.pieces} pieces instead of ${vocab}: after those, no pair of pieces occurs twice in the text`);
+    if (data.pieces < vocab)
+      terminal.say(`${data.pieces} pieces instead of ${vocab}: after those, no pair of pieces occurs twice in the text`);
     return { schema: 'openmoe.tokenizer-train/1', data, text: `${data.pieces} pieces in ${data.seconds.toFixed(1)} s: ${out}\n` };
   },
 });
@@ -69,9 +71,19 @@ const info = command({
     const { bos, eos, vocabSize } = tokenizer;
     const all = Array.from({ length: vocabSize }, (_, id) => id);
     const bytes = (id: number): number => tokenizer.bytesOf(id).length;
-    const longest = all.toSorted((a, b) => bytes(b) - bytes(a) || a - b).slice(0, LONGEST).map((id) => ({ id, piece: tokenizer.pieceOf(id) }));
+    const longest = all
+      .toSorted((a, b) => bytes(b) - bytes(a) || a - b)
+      .slice(0, LONGEST)
+      .map((id) => ({ id, piece: tokenizer.pieceOf(id) }));
     const merged = all.filter((id) => bytes(id) > 1);
-    const data = { pieces: vocabSize, bos, eos, merges: merged.length, mean_bytes: merged.reduce((n, id) => n + bytes(id), 0) / (merged.length || 1), longest };
+    const data = {
+      pieces: vocabSize,
+      bos,
+      eos,
+      merges: merged.length,
+      mean_bytes: merged.reduce((n, id) => n + bytes(id), 0) / (merged.length || 1),
+      longest,
+    };
     const rows = [
       ['pieces', `${vocabSize} (${formatCount(vocabSize)})`],
       ['specials', `${bos} ${tokenizer.pieceOf(bos)}, ${eos} ${tokenizer.pieceOf(eos)}`],
@@ -87,7 +99,9 @@ const LONGEST = 8;
 export const tokenizer: Group = {
   about: 'Trains tokenizers, and shows what they do to a text',
   examples: ['tokenizer train starter --vocab 8k', "tokenizer encode last 'The quick brown fox'", 'tokenizer info last'],
-  entries: Object.fromEntries(Object.entries({ train, encode, decode, info }).map(([name, verb]) => [name, { about: verb.about, load: () => Promise.resolve(verb) }])),
+  entries: Object.fromEntries(
+    Object.entries({ train, encode, decode, info }).map(([name, verb]) => [name, { about: verb.about, load: () => Promise.resolve(verb) }]),
+  ),
 };
 
 const exists = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined)) !== undefined;
@@ -102,7 +116,12 @@ async function tokenizerOf(ref: string, terminal: Terminal): Promise<Tokenizer> 
   try {
     return loadTokenizer(JSON.parse(text));
   } catch (error) {
-    if (error instanceof UserError) throw new UserError(error.code, error.exit, error.problems.map((p) => ({ ...p, place: [shownPath(path), p.place].filter(Boolean).join(', ') })));
+    if (error instanceof UserError)
+      throw new UserError(
+        error.code,
+        error.exit,
+        error.problems.map((p) => ({ ...p, place: [shownPath(path), p.place].filter(Boolean).join(', ') })),
+      );
     throw new UserError('E_TOKENIZER', EXIT.damaged, { message: `not JSON: ${(error as Error).message}`, place: shownPath(path) });
   }
 }
@@ -117,6 +136,10 @@ async function pathOf(ref: string, { env }: Terminal): Promise<string> {
 function idsOf(words: readonly string[], { vocabSize }: Tokenizer): number[] {
   const odd = words.filter((word) => !/^\d{1,9}$/.test(word) || Number(word) >= vocabSize);
   if (odd.length > 0)
-    throw new UserError('E_TOKEN_ID', EXIT.usage, odd.slice(0, 5).map((word) => ({ message: `${word} is not a token id`, hint: `ids are whole numbers from 0 to ${vocabSize - 1}` })));
+    throw new UserError(
+      'E_TOKEN_ID',
+      EXIT.usage,
+      odd.slice(0, 5).map((word) => ({ message: `${word} is not a token id`, hint: `ids are whole numbers from 0 to ${vocabSize - 1}` })),
+    );
   return words.map(Number);
 }

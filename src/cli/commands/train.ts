@@ -9,7 +9,13 @@ import { sessionNumbers, type Trained, trainIn } from '../training.ts';
 
 export const train = command({
   about: 'Trains a recipe: one by name, or a .ts file of yours, with any of its settings changed',
-  examples: ['train tiny', 'train small model.experts=32 train.steps=2k', 'train small data=texts --run runs/mine --max-time 25m', 'train openmoe-8b --dry-run', 'train --resume --run runs/mine'],
+  examples: [
+    'train tiny',
+    'train small model.experts=32 train.steps=2k',
+    'train small data=texts --run runs/mine --max-time 25m',
+    'train openmoe-8b --dry-run',
+    'train --resume --run runs/mine',
+  ],
   args: {
     recipe: optional(`name (${Object.keys(RECIPES).join(', ')}) or file; with --resume it may be left out`),
     settings: rest('key=value changes a setting, ~key gives it its default'),
@@ -42,15 +48,33 @@ function answer(trained: Trained & { readonly dir: string }, seconds: number): A
   const numbers = sessionNumbers(trained);
   const { dir, state } = trained;
   const resume = state === 'stopped' ? resumeCommand(dir, []) : null;
-  return { schema: 'openmoe.train/1', data: { run: dir, state, seconds, ...numbers, resume }, text: summary({ ...trained, ...numbers, seconds }) };
+  return {
+    schema: 'openmoe.train/1',
+    data: { run: dir, state, seconds, ...numbers, resume },
+    text: summary({ ...trained, ...numbers, seconds }),
+  };
 }
 
-function summary({ dir, state, step, steps, tokens, loss, tok_per_s, share_of_peak, seconds }: Trained & ReturnType<typeof sessionNumbers> & { dir: string; seconds: number }): string {
+function summary({
+  dir,
+  state,
+  step,
+  steps,
+  tokens,
+  loss,
+  val_step,
+  tok_per_s,
+  share_of_peak,
+  seconds,
+}: Trained & ReturnType<typeof sessionNumbers> & { dir: string; seconds: number }): string {
   const shown = shownPath(dir);
-  const speed = tok_per_s === null ? '' : `, ${formatCount(tok_per_s)} tok/s${share_of_peak === null ? '' : ` (${formatShare(share_of_peak)} of peak)`}`;
+  const speed =
+    tok_per_s === null
+      ? ''
+      : `, ${formatCount(tok_per_s)} tok/s${share_of_peak === null ? '' : ` (${formatShare(share_of_peak)} of peak)`}`;
   return [
     `${state}: step ${step} of ${steps}, ${formatCount(tokens)} tokens in ${formatDuration(seconds)}${speed}`,
-    `loss ${loss.train?.toFixed(3) ?? '–'}, validation ${loss.val?.toFixed(3) ?? '–'} nats per token`,
+    `loss ${loss.train?.toFixed(3) ?? '–'}, validation ${loss.val === null ? '–' : `${loss.val.toFixed(3)} (step ${val_step})`} nats per token`,
     `run ${shown}`,
     '',
   ].join('\n');
