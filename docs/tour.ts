@@ -35,7 +35,7 @@ const rows = dataset.probeRows({ seed: 0, sequencesPerDomain: 8 });
 const set = { rows, length: dataset.length, domains: dataset.domains.map((d) => d.name), heldOut, batch: tiny.train.batch };
 const prober = await openProber(modelOf(tiny), executor, set, 'eval');
 const records: RoutingRecord[] = [];
-for (const step of await run.checkpoints()) records.push((await prober.record(await weightsOf(step), { step, share: step / last })).record);
+for (const step of await run.checkpoints()) records.push(await prober.record(await weightsOf(step), { step, share: step / last }));
 for (const finding of analyse(records, { seed: 0, trainCapacity: prober.trainCapacity }).findings)
   console.log(`${finding.id}: ${finding.layers.map((l) => `layer ${l.layer} ${l.verdict}`).join(', ')}`);
 await run.close();

@@ -10,7 +10,8 @@ const quickstartInput = {
   tokenizer: { vocab: 4096 },
   data: { length: 256 },
   schedule: { kind: 'rsqrt', warmup: 400 },
-  train: { batch: 8, steps: 0, seconds: 100 },
+  train: { batch: 8, steps: 0, seconds: 95 },
+  probe: { sequencesPerDomain: 24 },
 } as const satisfies RecipeInput;
 
 /** About two minutes. */

@@ -19,7 +19,7 @@ export async function planMemory(recipe: Recipe): Promise<MemoryPlan> {
   const model = modelOf(recipe);
   const session = await openSession(model, recipe, planner);
   const rows = { rows: recipe.train.batch, length: recipe.data.length };
-  const evaluator = await openEvaluator(model, planner, { ...rows, mode: 'eval', padded: true, routing: false });
+  const evaluator = await openEvaluator(model, planner, { ...rows, mode: 'eval', padded: true, losses: true, routing: false });
   const { parameters, optimizer, arena: step } = session.memory;
   return { parameters, optimizer, step, validation: evaluator.memory, total: parameters + optimizer + step + evaluator.memory };
 }

@@ -69,6 +69,5 @@ async function recordsOf(needs: ProbeNeeds, prober: Prober, steps: readonly numb
 
 async function recordAt({ run, model, executor, recipe }: ProbeNeeds, prober: Prober, step: number): Promise<RoutingRecord> {
   const { weights } = await readTrained(await run.readCheckpoint(step));
-  const { record } = await prober.record(resident(executor, model, weights), { step, share: step / recipe.train.steps });
-  return record;
+  return prober.record(resident(executor, model, weights), { step, share: step / recipe.train.steps });
 }

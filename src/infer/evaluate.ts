@@ -3,7 +3,7 @@ import { type Buffers, type Executor, losses, type Mode, type Model, type Progra
 import type { Rows } from './rows.ts';
 
 export interface Evaluated {
-  /** [N] nats. */
+  /** [N] nats; empty unless losses were asked for. */
   readonly perToken: Float32Array;
   /** Per MoE layer, [N·K] slots in order of preference. */
   readonly layers: readonly { readonly layer: number; readonly chosen: Int32Array; readonly gates: Float32Array; readonly kept: Int32Array }[];
@@ -15,7 +15,8 @@ export interface EvaluatorConfig {
   /** Which capacity factor holds. */
   readonly mode: Mode;
   readonly padded: boolean;
-  /** Record routing as well. */
+  /** What to keep: the cross-entropy of each target, and what each router chose. */
+  readonly losses: boolean;
   readonly routing: boolean;
 }
 
@@ -53,7 +54,7 @@ function read(executor: Executor, model: Model, results: Buffers): Evaluated {
     if (!results[`${at}.chosen`]) return [];
     return [{ layer, chosen: get<Int32Array>(`${at}.chosen`), gates: get<Float32Array>(`${at}.gates`), kept: get<Int32Array>(`${at}.kept`) }];
   });
-  return { perToken: get('perToken'), layers };
+  return { perToken: results['perToken'] ? get('perToken') : new Float32Array(0), layers };
 }
 
 function evaluationProgram(model: Model, c: EvaluatorConfig): Program {
@@ -72,7 +73,8 @@ function evaluationProgram(model: Model, c: EvaluatorConfig): Program {
     (a) => {
       const batch = { tokens: a['tokens']!, targets: a['targets']!, segments: a['segments']!, weights: a['weights']! };
       const { perToken } = losses(model, (path) => a[path]!, { batch, config: noLosses, mode: c.mode, padded: c.padded });
-      return { results: { perToken } };
+      // Without losses the projection to the vocabulary is dead code: a router never sees it.
+      return { results: c.losses ? { perToken } : {} };
     },
     (tap) => c.routing && /\.router\.(chosen|gates|kept)$/.test(tap),
   );

@@ -16,14 +16,14 @@ export interface ProbeSet {
 export interface Prober {
   /** Slots per expert and group in training, for groups of the probe's size. */
   readonly trainCapacity: number;
-  record(weights: Buffers, at: { readonly step: number; readonly share: number }): Promise<{ readonly record: RoutingRecord; readonly loss: number }>;
+  record(weights: Buffers, at: { readonly step: number; readonly share: number }): Promise<RoutingRecord>;
   close(): void;
 }
 
 /** Routes with the capacity factor of `mode`. Groups mix the trained domains as training does; a last batch that is not full is left out. */
 export async function openProber(model: Model, executor: Executor, set: ProbeSet, mode: Mode): Promise<Prober> {
   const { length, batch } = set;
-  const evaluator = await openEvaluator(model, executor, { rows: batch, length, mode, padded: false, routing: true });
+  const evaluator = await openEvaluator(model, executor, { rows: batch, length, mode, padded: false, losses: false, routing: true });
   const batches = probeBatches(set);
   const tokens = batch * length;
   const group = tokens / groupCount(tokens, model.config);
@@ -48,7 +48,7 @@ export async function openProber(model: Model, executor: Executor, set: ProbeSet
           capacity: capacityOf(group, mode, model.config),
         }),
       );
-      const record: RoutingRecord = {
+      return {
         experts: model.config.experts,
         topK: model.config.topK,
         domains: set.domains,
@@ -62,7 +62,6 @@ export async function openProber(model: Model, executor: Executor, set: ProbeSet
         step,
         share,
       };
-      return { record, loss: meanLoss(results.map((r) => r.perToken)) };
     },
   };
 }
@@ -76,6 +75,3 @@ function probeBatches({ rows, length, domains, heldOut, batch }: ProbeSet): Rows
   };
   return [...side(false), ...side(true)];
 }
-
-const meanLoss = (parts: readonly Float32Array[]): number =>
-  parts.reduce((sum, p) => sum + p.reduce((a, b) => a + b, 0), 0) / Math.max(1, parts.reduce((n, p) => n + p.length, 0));

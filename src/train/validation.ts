@@ -13,7 +13,7 @@ export interface Validation {
 
 export async function openValidation(model: Model, executor: Executor, dataset: Dataset, recipe: Recipe): Promise<Validation> {
   const { batch } = recipe.train;
-  const evaluator = await openEvaluator(model, executor, { rows: batch, length: recipe.data.length, mode: 'eval', padded: true, routing: false });
+  const evaluator = await openEvaluator(model, executor, { rows: batch, length: recipe.data.length, mode: 'eval', padded: true, losses: true, routing: false });
   const batches = inBatches(validationRows(dataset, recipe.validation.rows), { rows: batch, length: recipe.data.length });
   return {
     memory: evaluator.memory,
