@@ -11,7 +11,7 @@ const quickstartInput = {
   data: { length: 256 },
   schedule: { kind: 'rsqrt', warmup: 400 },
   train: { batch: 8, steps: 0, seconds: 95 },
-  probe: { sequencesPerDomain: 24 },
+  probe: { sequencesPerDomain: 32 },
 } as const satisfies RecipeInput;
 
 /** About two minutes. */

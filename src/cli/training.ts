@@ -34,7 +34,7 @@ const PEAK_SECONDS = 0.2;
 export async function trainIn(run: Run, { recipe: asked, executor, terminal, signal, deadline }: Training): Promise<Trained> {
   terminal.say(`run ${run.id} in ${shownPath(run.dir)}`);
   const prepared = await prepareIn(run, asked, { terminal, signal });
-  const recipe = await fixedIn(run, asked, { prepared, executor, terminal });
+  const recipe = await fixedIn(run, asked, { prepared, executor, terminal, signal });
   await run.write(
     'env.json',
     pretty(await environment({ engine: executor.facts, seeds: { recipe: recipe.seed }, data: prepared.dataset.hash })),
@@ -83,12 +83,13 @@ interface Fixing {
   readonly prepared: Prepared;
   readonly executor: CpuExecutor;
   readonly terminal: Terminal;
+  readonly signal: AbortSignal;
 }
 
 /** Fixes the number of steps once, and has the run know it, so that resume and replay use it. */
-async function fixedIn(run: Run, recipe: Recipe, { prepared, executor, terminal }: Fixing): Promise<Recipe> {
+async function fixedIn(run: Run, recipe: Recipe, { prepared, executor, terminal, signal }: Fixing): Promise<Recipe> {
   if (recipe.train.steps > 0) return recipe;
-  const fixed = await fixSteps(recipe, prepared, executor);
+  const fixed = await fixSteps(recipe, prepared, executor, signal);
   terminal.say(`${fixed.train.steps} steps, from a speed probe for ${formatDuration(recipe.train.seconds)}`);
   const origin = (await run.readJson('origin.json')) as object;
   await run.write('origin.json', pretty({ ...origin, 'train.steps': 'speed probe' }));

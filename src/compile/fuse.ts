@@ -1,5 +1,5 @@
 /** Chains of elementwise instructions become one loop; what is only repeated or constant is read in place. */
-import { opNamed, type DType } from '../ops/index.ts';
+import { opNamed, sizeOf, type DType } from '../ops/index.ts';
 import type { FusedInstruction, FusedStep, Instruction, Program, Value } from './program.ts';
 
 type Immediate = FusedInstruction['immediates'][number];
@@ -23,6 +23,7 @@ interface Facts {
   readonly maker: ReadonlyMap<string, Instruction>;
   readonly uses: ReadonlyMap<string, number>;
   readonly values: ReadonlyMap<string, Value>;
+  readonly place: ReadonlyMap<Instruction, number>;
   /** Arguments that are overwritten: their readers must stay where they are. */
   readonly fragile: ReadonlySet<string>;
 }
@@ -41,15 +42,22 @@ function survey(program: Program): Facts {
   }
   program.results.forEach((r) => use(r.value));
   const updated = new Set(program.results.flatMap((r) => r.updates ?? []));
-  return { maker, uses, values, fragile: new Set(program.arguments.filter((a) => updated.has(a.name)).map((a) => a.id)) };
+  const place = new Map(program.code.map((i, n) => [i, n] as const));
+  return { maker, uses, values, place, fragile: new Set(program.arguments.filter((a) => updated.has(a.name)).map((a) => a.id)) };
 }
 
 const isElementwise = (i: Instruction): boolean => opNamed(i.op)?.definition.elementwise === true;
 
-/** May the maker of `id` move into `reader`? It is elementwise, nobody else reads it, and it reads nothing that changes. */
-function absorbable(id: string, reader: Instruction, { maker, uses, fragile }: Facts): boolean {
+/** Instructions between a value and its reader beyond which holding two operands instead of one value would cost memory for long. */
+const NEAR = 32;
+
+/** May the maker of `id` move into `reader`? It is elementwise, nobody else reads it, it reads nothing that changes, and moving it holds no more memory for long. */
+function absorbable(id: string, reader: Instruction, { maker, uses, fragile, place, values }: Facts): boolean {
   const made = maker.get(id);
   if (!made || !isElementwise(made) || uses.get(id) !== 1) return false;
+  const size = sizeOf(made.out[0]!.shape);
+  const large = new Set(made.in.filter((x) => !splatOf(x, maker) && sizeOf(values.get(x)!.shape) === size));
+  if (large.size > 1 && place.get(reader)! - place.get(made)! > NEAR) return false;
   return !made.in.some((x) => fragile.has(x)) && made.out[0]!.shape.length === reader.out[0]!.shape.length;
 }
 

@@ -2,7 +2,7 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import { clean, escape } from './html.ts';
-import { csvOf, type Table } from './table.ts';
+import type { Table } from './table.ts';
 import { themed } from './theme.ts';
 
 export interface Chart {
@@ -11,7 +11,7 @@ export interface Chart {
   readonly description: string;
   /** A whole document, light and dark. */
   readonly svg: string;
-  readonly csv: string;
+  readonly data: Table;
 }
 
 export interface LegendEntry {
@@ -57,7 +57,7 @@ export function chart({ title, description, spoken, data, legend = [], plot }: D
   figure.setAttribute('height', `${height}`);
   figure.setAttribute('viewBox', `0 ${-placed.height} ${WIDTH} ${height}`); // the legend stands above what Plot drew
   const said = spoken === undefined ? description : `${description} ${spoken}`;
-  return { title, description, csv: csvOf(data), svg: whole(figure, { title, description: said, legend: placed.markup }) };
+  return { title, description, data, svg: whole(figure, { title, description: said, legend: placed.markup }) };
 }
 
 /** The drawing itself as a document: named for screen readers, styled, without what only its page would understand. */

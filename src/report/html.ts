@@ -29,10 +29,13 @@ function rendered(part: Part): string {
 /** Trusts a string to be markup: for SVG that this folder drew. */
 export const raw = (markup: string): Markup => ({ markup });
 
-const PICTURES: Readonly<Record<string, string>> = { ' ': '␣', '\n': '⏎', '\r': '␍', '\t': '⇥' };
-/** Blanks, controls, and marks that would turn or hide the text around them. */
-const UNSEEN = /[\s\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+const PICTURES: Readonly<Record<string, string>> = { '\n': '⏎', '\r': '␍', '\t': '⇥' };
+/** Controls, line ends, blanks other than the plain one, and marks that would turn or hide the text around them. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]|(?! )\s/gu;
 
-/** A token's piece with its blanks and controls visible; the empty piece as ∅. */
-export const visible = (piece: string): string =>
-  clean(piece.replaceAll(UNSEEN, (c) => PICTURES[c] ?? `‹${c.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}›`)) || '∅';
+/** Running text in one line, with what cannot be seen spelled out: safe for a terminal too. */
+export const unseen = (text: string): string =>
+  clean(text.replaceAll(UNSEEN, (c) => PICTURES[c] ?? `‹${c.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}›`));
+
+/** A token's piece with its blanks visible as well; the empty piece as ∅. */
+export const visible = (piece: string): string => unseen(piece).replaceAll(' ', '␣') || '∅';

@@ -46,7 +46,7 @@ describe('a new run', () => {
     await expect(at('empty')).rejects.toMatchObject({
       code: 'E_RUN_EXISTS',
       exit: 2,
-      message: expect.stringMatching(/--resume.*--fork/) as string,
+      message: expect.stringMatching(/--resume.*another folder/) as string,
     });
     await expect(at('thesis')).rejects.toThrow(/E_RUN_EXISTS.*chapter1\.md/);
     await expect(at('file')).rejects.toMatchObject({ exit: 2 });

@@ -104,7 +104,7 @@ async function refuseUsed(dir: string): Promise<void> {
     throw new UserError('E_RUN_EXISTS', EXIT.usage, {
       message: 'there is a run in this folder',
       place: dir,
-      hint: 'go on with it by --resume, or start a changed one from it by --fork',
+      hint: 'go on with it by --resume, or choose another folder',
     });
   const other = (await namesIn(dir)).find((name) => !BEGINNINGS.test(name));
   if (other !== undefined)

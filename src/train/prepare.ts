@@ -59,12 +59,13 @@ const PROBE_STEPS = 3;
 const STEP_SHARE = 0.9;
 
 /** The recipe with `train.steps` fixed: as many as `train.seconds` allow at the speed of a short probe on throw-away state. */
-export async function fixSteps(recipe: Recipe, { model, dataset }: Prepared, executor: Executor): Promise<Recipe> {
+export async function fixSteps(recipe: Recipe, { model, dataset }: Prepared, executor: Executor, signal?: AbortSignal): Promise<Recipe> {
   if (recipe.train.steps > 0) return recipe;
   const session = await openSession(model, recipe, executor);
   session.restore({ parameters: initialValues(model, recipe.seed) });
   const times: number[] = [];
   for (const start = performance.now(); times.length < PROBE_STEPS || performance.now() - start < PROBE_SECONDS * 1000; ) {
+    signal?.throwIfAborted();
     const from = performance.now();
     await session.step(dataset.trainBatch({ seed: recipe.seed, step: times.length, batch: recipe.train.batch * recipe.train.accumulate }), times.length);
     times.push((performance.now() - from) / 1000);

@@ -4,20 +4,22 @@ import { EXIT, type Problem, suggest, UserError } from '../base/index.ts';
 import { DIALECTS, FAMILY_NAMES, OPENMOE_DEFAULTS, type Family } from '../models/index.ts';
 
 const positive = z.int().positive();
+/** Bounds far beyond any model, so that a slip of the hand is an error and not an endless trace. */
+const upTo = (most: number) => positive.max(most);
 const fraction = z.number().min(0).max(1);
 
 const model = z.strictObject({
   family: z.enum(FAMILY_NAMES as [Family, ...Family[]]).default('openmoe'),
   /** Rows of the embedding table; at least the tokenizer's vocabulary. */
-  vocab: positive,
-  hidden: positive,
+  vocab: upTo(10_000_000),
+  hidden: upTo(1_000_000),
   /** Inner features of a feed-forward and of each expert. */
-  inner: positive,
-  layers: positive,
-  heads: positive,
-  headSize: positive.multipleOf(2),
+  inner: upTo(10_000_000),
+  layers: upTo(1000),
+  heads: upTo(10_000),
+  headSize: upTo(10_000).multipleOf(2),
   moeInterval: positive,
-  experts: positive,
+  experts: upTo(100_000),
   topK: positive.default(OPENMOE_DEFAULTS.topK),
   dialect: z.enum(DIALECTS).default(OPENMOE_DEFAULTS.dialect),
   groupSize: positive.default(OPENMOE_DEFAULTS.groupSize),
@@ -75,7 +77,7 @@ export const RecipeSchema = z.strictObject({
     /** Rows of a microbatch. */
     batch: positive,
     /** Microbatches of a step, whose gradients are summed. */
-    accumulate: positive.default(1),
+    accumulate: upTo(10_000).default(1),
     /** Steps; 0 asks for as many as `seconds` allow, fixed before step 0 from a speed probe. */
     steps: z.int().min(0),
     seconds: z.number().positive().default(120),
@@ -163,10 +165,20 @@ function assign(target: Record<string, unknown>, text: string): Problem[] {
     if (!known.includes(key))
       return [{ message: `${path.slice(0, depth + 1).join('.')}: no such setting`, place: `override ${text}`, hint: suggest(key, known) }];
   }
-  const parent = path.slice(0, -1).reduce<Record<string, unknown>>((x, key) => (x[key] ??= {}) as Record<string, unknown>, target);
-  if (removes) delete parent[path.at(-1)!];
-  else parent[path.at(-1)!] = literal(value ?? '');
+  const group = path.slice(0, -1).reduce<unknown>((x, key) => (isGroup(x) ? (x[key] ??= {}) : undefined), target);
+  if (!isGroup(group)) return [{ message: `${path.slice(0, -1).join('.')} was given a value of its own`, place: `override ${text}`, hint: 'set its parts only' }];
+  const last = path.at(-1)!;
+  if (removes) delete group[last];
+  else set(group, last, literal(value ?? ''));
   return [];
+}
+
+const isGroup = (x: unknown): x is Record<string, unknown> => typeof x === 'object' && x !== null && !Array.isArray(x);
+
+/** Another kind of optimizer or schedule has other settings: the old ones go. */
+function set(group: Record<string, unknown>, key: string, value: unknown): void {
+  if (key === 'kind' && group[key] !== value) for (const other of Object.keys(group)) delete group[other];
+  group[key] = value;
 }
 
 const split = (text: string): [string, string] => {

@@ -65,19 +65,31 @@ export function stepProgram(model: Model, optimizer: Optimizer, c: StepConfig): 
   }, (tap) => ROUTER_TAPS.test(tap));
 }
 
-function accumulated(model: Model, args: Readonly<Record<string, Tensor>>, weights: readonly Tensor[], c: StepConfig) {
+const METRICS = ['total', 'crossEntropy', 'balanceLoss', 'routerZ'] as const;
+
+interface Sums {
+  readonly metrics: Readonly<Record<string, Tensor>>;
+  readonly grads: readonly Tensor[];
+}
+
+/** Metrics and gradients summed over microbatches; each sum is made before the next microbatch, so that two sets of gradients live at most. */
+function accumulated(model: Model, args: Readonly<Record<string, Tensor>>, weights: readonly Tensor[], c: StepConfig): Sums {
   const whole = batchOf(args);
-  const parts = Array.from({ length: c.accumulate }, (_, n) => {
+  let sums: Sums | undefined;
+  for (let n = 0; n < c.accumulate; n++) {
     const rows = (t: Tensor): Tensor => sliceAxis(t, 0, { from: n * c.batch, size: c.batch });
     const batch = { tokens: rows(whole.tokens), targets: rows(whole.targets), segments: rows(whole.segments), weights: rows(whole.weights) };
-    return scope(`micro.${n}`, () => {
+    const part = scope(`micro.${n}`, (): Sums => {
       const l = losses(model, (path) => args[path]!, { batch, config: c.losses, mode: 'train', padded: c.padded });
-      return { l, grads: gradient(l.total, weights) };
+      const metrics = Object.fromEntries(METRICS.flatMap((k) => (l[k] ? [[k, l[k]]] : [])));
+      return { metrics, grads: gradient(l.total, weights) };
     });
-  });
-  const total = (of: (p: (typeof parts)[number]) => Tensor | undefined): Tensor | undefined =>
-    parts.map(of).reduce((a, b) => (a && b ? add(a, b) : undefined));
-  const keys = ['total', 'crossEntropy', 'balanceLoss', 'routerZ'] as const;
-  const metrics = Object.fromEntries(keys.flatMap((k) => { const t = total((p) => p.l[k]); return t ? [[k, t]] : []; }));
-  return { metrics, grads: weights.map((_, i) => total((p) => p.grads[i])!) };
+    sums = sums ? added(sums, part) : part;
+  }
+  return sums!;
 }
+
+const added = (a: Sums, b: Sums): Sums => ({
+  metrics: Object.fromEntries(Object.entries(a.metrics).map(([k, t]) => [k, add(t, b.metrics[k]!)])),
+  grads: a.grads.map((g, i) => add(g, b.grads[i]!)),
+});

@@ -35,7 +35,11 @@ export function loadAddon(): Addon {
       message: 'the native engine is not built',
       hint: 'install a C++ compiler (Debian: apt-get install g++ · Fedora: dnf install gcc-c++ · macOS: xcode-select --install), then run: npm run build',
     });
-  return createRequire(import.meta.url)(found) as Addon;
+  try {
+    return createRequire(import.meta.url)(found) as Addon;
+  } catch (error) {
+    throw new UserError('E_NO_ENGINE', EXIT.notFound, { message: `the native engine cannot be loaded: ${(error as Error).message}`, place: found, hint: 'build it anew: npm run build' });
+  }
 }
 
 /** What this machine offers, and what would be used. */

@@ -6,18 +6,19 @@ import { DASH, decimal, NOTHING_COUNTED, range, whole } from '../numbers.ts';
 import { csvOf, type Table } from '../table.ts';
 
 /** A chart with its name, its data and the command that redraws it. */
-export const figure = ({ title, description, svg, csv }: Chart, command: string): Markup => html`<figure>
+export const figure = ({ title, description, svg, data }: Chart, command: string): Markup => html`<figure>
 <p class="figure-title">${title}</p>
 ${raw(svg)}
 <figcaption>${description} Redraw: <code>${command}</code></figcaption>
-${csvDetails(title, csv)}
+${dataOf(title, data)}
 </figure>`;
 
 export const figures = (charts: readonly Chart[], command: string): Markup =>
   html`<div class="charts">${charts.map((chart) => figure(chart, command))}</div>`;
 
-const csvDetails = (title: string, csv: string): Markup =>
-  html`<details class="csv"><summary>Data of ${title} (CSV)</summary><pre tabindex="0" role="region" aria-label="${`CSV of ${title}`}">${csv}</pre></details>`;
+/** The numbers behind a chart or a table, as CSV. */
+export const dataOf = (title: string, data: Table): Markup =>
+  html`<details class="csv"><summary>Data of ${title} (CSV)</summary><pre tabindex="0" role="region" aria-label="CSV of ${title}">${csvOf(data)}</pre></details>`;
 
 export interface Column {
   readonly name: string;
@@ -32,9 +33,6 @@ export function table(caption: string, columns: readonly Column[], rows: readonl
   const body = rows.map((row) => html`<tr>${row.map((cell, c) => (c === 0 ? html`<th scope="row"${side(c)}>${cell}</th>` : html`<td${side(c)}>${cell}</td>`))}</tr>\n`);
   return html`<div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table><caption>${caption}</caption><thead><tr>${head}</tr></thead><tbody>\n${body}</tbody></table></div>`;
 }
-
-/** The CSV of a table that is shown as a table already. */
-export const dataOf = (title: string, data: Table): Markup => csvDetails(title, csvOf(data));
 
 const SIGNS: Readonly<Record<ModelVerdict, string>> = { holds: '✓', fails: '✗', mixed: '◐', undecided: '?', inherited: '↩', 'layers differ': '≠' };
 const verdictClass = (verdict: ModelVerdict): string => (verdict === 'layers differ' ? 'differ' : verdict);

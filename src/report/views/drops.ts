@@ -3,7 +3,7 @@ import { dropTowardsTheEnd, type DropLayer, type EndDrops, type Estimate, type R
 import { binsOf } from '../charts/drops.ts';
 import { layeredDropsChart } from '../charts/layered-drops.ts';
 import { decimal, percent, range, whole } from '../numbers.ts';
-import { aligned, bar, type Table } from '../table.ts';
+import { aligned, bar } from '../table.ts';
 import { viewOf, type View } from './view.ts';
 
 const BAR = 16;
@@ -13,19 +13,10 @@ const LINES = 16;
 /** Curves by position in the group of every layer, with ratio, drift, order and shift; pure in (record, seed of the resamples). */
 export function dropsView(record: RoutingRecord, seed: number): View {
   const layers = record.layers.map((layer) => dropTowardsTheEnd(record, layer, seed));
-  const data: Table = {
-    columns: ['layer', 'capacity', 'axis', 'from', 'to', 'slots', 'dropped', 'drop', 'low', 'high', ...Array.from({ length: record.topK }, (_, k) => `drop_rank_${k + 1}`)],
-    rows: layers.flatMap((layer) => [layer.byGroup, layer.bySequence].flatMap((end) => curveRows(layer, end))),
-  };
   const facts = { step: record.step, seed, layers: layers.map(factsOf) };
-  return viewOf(`Drops at step ${record.step}, ${whole(record.tokens.length)} tokens, seed ${seed}.\n${layers.map(textOf).join('')}`, data, layeredDropsChart(layers), facts);
+  const text = `Drops at step ${record.step}, ${whole(record.tokens.length)} tokens, seed ${seed}.\n${layers.map(textOf).join('')}`;
+  return viewOf(text, layeredDropsChart(layers), facts);
 }
-
-const curveRows = ({ layer, capacity }: DropLayer, { axis, curve }: EndDrops) =>
-  curve.pooled.slots.map((slots, b) => {
-    const { value, low, high } = curve.pooled.drop[b]!;
-    return [layer, capacity, axis, b / curve.bins, (b + 1) / curve.bins, slots, curve.pooled.dropped[b]!, value, low, high, ...curve.ranks.map((rank) => rank.dropped[b]! / rank.slots[b]!)];
-  });
 
 const finite = (x: number): number | null => (Number.isFinite(x) ? x : null);
 const plain = ({ value, low, high, chance, n }: Estimate) => ({ value: finite(value), low: finite(low), high: finite(high), chance: finite(chance), n });

@@ -2,7 +2,7 @@
 import { layerLoad, type LayerLoad, type RoutingRecord } from '../../routing/index.ts';
 import { loadCells, loadChart } from '../charts/load.ts';
 import { decimal, percent, whole } from '../numbers.ts';
-import { aligned, bar, type Table } from '../table.ts';
+import { aligned, bar } from '../table.ts';
 import { viewOf, type View } from './view.ts';
 
 const BAR = 12;
@@ -10,16 +10,8 @@ const BAR = 12;
 /** One row an expert, one pair of columns a layer; pure in the record. */
 export function loadView(record: RoutingRecord): View {
   const loads = record.layers.map((layer) => layerLoad(record, layer));
-  const cells = loadCells(loads);
-  const data: Table = {
-    columns: ['layer', 'expert', 'share', 'even_share', 'kept', 'gate_mass', ...Array.from({ length: record.topK }, (_, k) => `chosen_rank_${k + 1}`)],
-    rows: cells.map(({ layer, expert, share }, i) => {
-      const load = loads[Math.floor(i / record.experts)]!;
-      return [layer, expert, share, 1 / record.experts, load.kept[expert]!, load.gateMass[expert]!, ...load.chosen.map((rank) => rank[expert]!)];
-    }),
-  };
-  const layers = loads.map(({ layer, tokens, balance, dead }, l) => ({ layer, tokens, ...balance, dead, dropped: droppedShare(record, loads[l]!) }));
-  return viewOf(textOf(record, loads), data, loadChart(loads), { step: record.step, experts: record.experts, top_k: record.topK, layers });
+  const layers = loads.map((load) => ({ layer: load.layer, ...load.balance, dead: load.dead, dropped: droppedShare(record, load) }));
+  return viewOf(textOf(record, loads), loadChart(loads), { step: record.step, tokens: record.tokens.length, experts: record.experts, top_k: record.topK, layers });
 }
 
 const droppedShare = (record: RoutingRecord, { kept }: LayerLoad): number => 1 - kept.reduce((a, b) => a + b, 0) / (record.tokens.length * record.topK);

@@ -1,0 +1,59 @@
+import { describe, expect, test } from 'vitest';
+import { RECIPES } from '../../recipes/index.ts';
+import { rng } from '../base/index.ts';
+import { fuse, openRef, plan } from '../exec/index.ts';
+import type { Batch } from '../data/index.ts';
+import { makeOptimizer } from './optimizers/index.ts';
+import { stepProgram } from './step.ts';
+import { checkRecipe, initialValues, modelOf, openSession, override, type Recipe } from './index.ts';
+
+const small = ['model.hidden=16', 'model.inner=16', 'model.layers=2', 'model.heads=2', 'model.headSize=8', 'model.experts=4', 'model.vocab=300', 'tokenizer.vocab=300', 'data.length=8', 'train.batch=2', 'model.groupSize=8'];
+const recipeWith = (...more: string[]): Recipe => checkRecipe(override(RECIPES['tiny']!, [...small, ...more]), 'test');
+
+function batchOf(rows: number, length: number): Batch {
+  const random = rng(4).at('batch');
+  const size = rows * length;
+  const ids = (name: string): Int32Array => Int32Array.from({ length: size }, (_, i) => 1 + random.at(name).below(299, i));
+  return { tokens: ids('tokens'), targets: ids('targets'), segments: new Int32Array(size).fill(1), weights: new Float32Array(size).fill(1), domains: new Int32Array(size) };
+}
+
+/** Losses of a few steps on one batch, on the reference executor. */
+async function lossesOf(recipe: Recipe, steps: number): Promise<number[]> {
+  const session = await openSession(modelOf(recipe), recipe, openRef());
+  session.restore({ parameters: initialValues(modelOf(recipe), 1) });
+  const batch = batchOf(recipe.train.batch * recipe.train.accumulate, recipe.data.length);
+  const losses: number[] = [];
+  for (let step = 0; step < steps; step++) losses.push((await session.step(batch, step)).crossEntropy);
+  session.close();
+  return losses;
+}
+
+describe('a training step', () => {
+  test.each(['adafactor', 'adamw'])('lowers the loss on a batch that it sees again, with %s', async (kind) => {
+    const losses = await lossesOf(recipeWith(`optimizer.kind=${kind}`, 'schedule.kind=constant', 'schedule.base=0.02'), 6);
+    expect(losses.at(-1)!).toBeLessThan(losses[0]! - 0.2);
+  });
+
+  test('two microbatches sum the gradients of their halves: each group routes alone, so the first loss is that of the whole', async () => {
+    const [whole, halves] = [await lossesOf(recipeWith('train.batch=4'), 1), await lossesOf(recipeWith('train.batch=2', 'train.accumulate=2'), 1)];
+    expect(halves[0]).toBeCloseTo(whole[0]!, 5);
+  });
+
+  test('its arena is within 1.2 of what the lifetimes of its values need', () => {
+    for (const name of ['quickstart', 'small', 'medium']) {
+      const recipe = RECIPES[name]!;
+      const config = { batch: recipe.train.batch, length: recipe.data.length, accumulate: 1, losses: recipe.losses, padded: false };
+      const { bytes, lowerBound } = plan(fuse(stepProgram(modelOf(recipe), makeOptimizer(recipe.optimizer), config)));
+      expect(bytes / lowerBound, name).toBeLessThanOrEqual(1.2);
+    }
+  });
+
+  test('three microbatches hold two sets of gradients at most', () => {
+    const arena = (accumulate: number): number => {
+      const recipe = RECIPES['tiny']!;
+      const config = { batch: recipe.train.batch, length: recipe.data.length, accumulate, losses: recipe.losses, padded: false };
+      return plan(fuse(stepProgram(modelOf(recipe), makeOptimizer(recipe.optimizer), config))).bytes;
+    };
+    expect(arena(6)).toBeLessThan(1.15 * arena(2));
+  });
+});
