@@ -105,6 +105,14 @@ describe.runIf(engineIsBuilt())('train', () => {
     ).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   });
 
+  test('training that diverges ends with exit 7, names the last good checkpoint, and the run says so', async () => {
+    const run = join(folder, 'runs', 'diverged');
+    const { exit, err } = await openmoe('train', ...recipe, 'schedule.kind=constant', 'schedule.base=1e6', '--run', run);
+    expect(exit).toBe(7);
+    expect(err).toMatch(/error\[E_DIVERGED\] training diverged at step \d+.*the last good checkpoint is that of step \d+/);
+    expect(JSON.parse(readFileSync(join(run, 'run.json'), 'utf8'))).toMatchObject({ state: 'diverged' });
+  });
+
   test('--max-time stops with exit 0, saved and resumable', async () => {
     const stopped = await openmoe('train', ...recipe, '--run', join(folder, 'runs', 'late'), '--max-time', '0s', '--json');
     expect(stopped.exit).toBe(0);

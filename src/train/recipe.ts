@@ -149,10 +149,14 @@ function contradictions(r: Recipe, place: string): Problem[] {
 /** A copy of `input` with `a.b.c=value` set; `~a.b` leaves a setting out so that its default holds. Throws UserError E_CONFIG_KEY. */
 export function override(input: RecipeInput, assignments: readonly string[]): RecipeInput {
   const copy = structuredClone(input) as Record<string, unknown>;
-  const wrong = assignments.flatMap((text) => assign(copy, text));
+  // A kind first: it clears the settings of the kind before.
+  const ordered = assignments.toSorted((a, b) => Number(isKind(b)) - Number(isKind(a)));
+  const wrong = ordered.flatMap((text) => assign(copy, text));
   if (wrong.length > 0) throw new UserError('E_CONFIG_KEY', EXIT.usage, wrong);
   return copy as RecipeInput;
 }
+
+const isKind = (text: string): boolean => /\.kind=/.test(text);
 
 function assign(target: Record<string, unknown>, text: string): Problem[] {
   const removes = text.startsWith('~');
