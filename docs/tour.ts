@@ -1,6 +1,18 @@
 /** A tour in library calls: train a tiny OpenMoE, let it write, and ask what its routers did. Run: npx tsx docs/tour.ts [folder of runs] */
 import {
-  analyse, createRun, generate, modelOf, openCpu, openLanguageModel, openProber, prepare, readTrained, recipe, RECIPES, train, type RoutingRecord,
+  analyse,
+  createRun,
+  generate,
+  modelOf,
+  openCpu,
+  openLanguageModel,
+  openProber,
+  prepare,
+  readTrained,
+  recipe,
+  RECIPES,
+  train,
+  type RoutingRecord,
 } from '../src/index.ts';
 
 // A recipe is a value; an ablation is a spread.
@@ -25,7 +37,15 @@ const weightsOf = async (step: number) => {
 const last = (await run.checkpoints()).at(-1)!;
 const lm = openLanguageModel(modelOf(tiny), executor, await weightsOf(last), 128);
 let text = '';
-for await (const token of generate(lm, prepared.tokenizer, 'The country', { maxTokens: 24, temperature: 0.8, topK: 0, topP: 0.95, seed: 1, stop: [] })) text += token.text;
+for await (const token of generate(lm, prepared.tokenizer, 'The country', {
+  maxTokens: 24,
+  temperature: 0.8,
+  topK: 0,
+  topP: 0.95,
+  seed: 1,
+  stop: [],
+}))
+  text += token.text;
 console.log(`The country${text.replaceAll('\n', ' ')}`);
 
 // Routing: the same probe set through every kept checkpoint, then three findings with their verdicts.

@@ -21,8 +21,17 @@ const ISAS = {
 const isas = ISAS[process.arch];
 
 const COMMON = [
-  '-std=c++20', '-fPIC', '-fvisibility=hidden', '-fno-exceptions', '-fno-rtti', '-fno-math-errno', '-ffp-contract=fast', '-Wall', '-Wno-psabi',
-  '-Wno-unused-function', ...(sanitize ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-omit-frame-pointer'] : ['-O3']),
+  '-std=c++20',
+  '-fPIC',
+  '-fvisibility=hidden',
+  '-fno-exceptions',
+  '-fno-rtti',
+  '-fno-math-errno',
+  '-ffp-contract=fast',
+  '-Wall',
+  '-Wno-psabi',
+  '-Wno-unused-function',
+  ...(sanitize ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-omit-frame-pointer'] : ['-O3']),
 ];
 const LINK = process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup', '-bundle'] : ['-shared', '-pthread'];
 
@@ -37,15 +46,23 @@ function findCompiler() {
 }
 
 const kernelFiles = () => [
-  ...readdirSync(join(root, 'src', 'ops')).filter((f) => f.endsWith('.cc')).sort().map((f) => join(root, 'src', 'ops', f)),
+  ...readdirSync(join(root, 'src', 'ops'))
+    .filter((f) => f.endsWith('.cc'))
+    .sort()
+    .map((f) => join(root, 'src', 'ops', f)),
   join(root, 'native', 'fused.cc'),
 ];
 const shellFiles = ['vm.cc', 'threads.cc', 'probe.cc', 'node.cc'].map((f) => join(root, 'native', f));
-const headers = () => readdirSync(join(root, 'native')).filter((f) => f.endsWith('.h')).sort().map((f) => join(root, 'native', f));
+const headers = () =>
+  readdirSync(join(root, 'native'))
+    .filter((f) => f.endsWith('.h'))
+    .sort()
+    .map((f) => join(root, 'native', f));
 
 function stampOf(compiler) {
   const hash = createHash('sha256');
-  for (const file of [...kernelFiles(), ...shellFiles, ...headers(), fileURLToPath(import.meta.url)]) hash.update(file.slice(root.length)).update(readFileSync(file));
+  for (const file of [...kernelFiles(), ...shellFiles, ...headers(), fileURLToPath(import.meta.url)])
+    hash.update(file.slice(root.length)).update(readFileSync(file));
   return hash.update(JSON.stringify([compiler, COMMON, isas, process.platform, process.arch])).digest('hex');
 }
 
@@ -108,14 +125,26 @@ async function build() {
 async function compile(compiler, work) {
   const include = createRequire(import.meta.url)('node-api-headers').include_dir;
   const started = Date.now();
-  const flags = [...COMMON, `-I${join(root, 'native')}`, `-I${include}`, '-DNAPI_VERSION=8', ...Object.keys(isas).map((isa) => `-DOPENMOE_HAS_${isa.toUpperCase()}`)];
+  const flags = [
+    ...COMMON,
+    `-I${join(root, 'native')}`,
+    `-I${include}`,
+    '-DNAPI_VERSION=8',
+    ...Object.keys(isas).map((isa) => `-DOPENMOE_HAS_${isa.toUpperCase()}`),
+  ];
   const units = [
     ...Object.entries(isas).map(([isa, extra]) => ({ source: writeUnit(work, isa), object: join(work, `kernels-${isa}.o`), extra })),
     ...shellFiles.map((source) => ({ source, object: join(work, `${basename(source)}.o`), extra: [] })),
   ];
   const compiled = await inPairs(units.map((u) => () => run(compiler.name, ['-c', u.source, '-o', u.object, ...flags, ...u.extra])));
   const linked = compiled.every((r) => r.ok)
-    ? await run(compiler.name, [...LINK, ...(sanitize ? ['-fsanitize=address,undefined'] : []), '-o', join(work, 'openmoe.node'), ...units.map((u) => u.object)])
+    ? await run(compiler.name, [
+        ...LINK,
+        ...(sanitize ? ['-fsanitize=address,undefined'] : []),
+        '-o',
+        join(work, 'openmoe.node'),
+        ...units.map((u) => u.object),
+      ])
     : { ok: false, said: '' };
   const said = [...compiled, linked].map((r) => r.said).join('');
   writeFileSync(join(out, 'build.log'), said);

@@ -5,7 +5,18 @@ import { medium, mediumDense, quickstart, quickstartDense, small, smallDense, ti
 
 export const RECIPES: Readonly<Record<string, Recipe>> = Object.fromEntries(
   [
-    quickstart, quickstartDense, tiny, tinyDense, small, smallDense, medium, mediumDense,
-    openmoeBase, openmoe8b, openmoe34b, denseBase, denseLarge,
+    quickstart,
+    quickstartDense,
+    tiny,
+    tinyDense,
+    small,
+    smallDense,
+    medium,
+    mediumDense,
+    openmoeBase,
+    openmoe8b,
+    openmoe34b,
+    denseBase,
+    denseLarge,
   ].map((r) => [r.name, r]),
 );

@@ -2,7 +2,11 @@
 import { recipe, type RecipeInput } from '../src/train/index.ts';
 
 /** A feed-forward of width 2F where the MoE layer has two experts of width F. */
-const twinOf = (input: RecipeInput): RecipeInput => ({ ...input, name: `${input.name}-dense`, model: { ...input.model, family: 'dense-twin' } });
+const twinOf = (input: RecipeInput): RecipeInput => ({
+  ...input,
+  name: `${input.name}-dense`,
+  model: { ...input.model, family: 'dense-twin' },
+});
 
 const quickstartInput = {
   name: 'quickstart',

@@ -3,8 +3,15 @@ export { EXIT, rng, UserError } from './base/index.ts';
 export { RECIPES } from '../recipes/index.ts';
 export { baselines, describeData, folder, starterCorpus, type Dataset, type Source } from './data/index.ts';
 export {
-  generate, GREEDY, openCpu, openEvaluator, openLanguageModel,
-  type Executor, type GenerateOptions, type LanguageModel, type Sampling,
+  generate,
+  GREEDY,
+  openCpu,
+  openEvaluator,
+  openLanguageModel,
+  type Executor,
+  type GenerateOptions,
+  type LanguageModel,
+  type Sampling,
 } from './infer/index.ts';
 export { openRef, print, trace, gradient, type Program } from './exec/index.ts';
 export * as ops from './ops/index.ts';
@@ -12,6 +19,15 @@ export { analyse, openProber, type Findings, type RoutingRecord } from './routin
 export { createRun, findRun, listRuns, openRun, readRun, type Run, type RunFolder } from './runs/index.ts';
 export { loadTokenizer, trainBpe, type Tokenizer } from './text/index.ts';
 export {
-  checkRecipe, fixSteps, modelOf, override, prepare, readTrained, recipe, train,
-  type Recipe, type RecipeInput, type TrainEvent,
+  checkRecipe,
+  fixSteps,
+  modelOf,
+  override,
+  prepare,
+  readTrained,
+  recipe,
+  train,
+  type Recipe,
+  type RecipeInput,
+  type TrainEvent,
 } from './train/index.ts';

@@ -26,7 +26,9 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
 const reach = (folder: string): string[] => [folder, 'base', ...(ARROWS[folder] ?? []).flatMap(reach)];
 
 const NODE_ROOMS = ['exec/cpu', 'runs', 'cli'];
-const files = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.ts')).sort();
+const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
+  .filter((f) => f.endsWith('.ts'))
+  .sort();
 const source = (file: string): string => readFileSync(join('src', file), 'utf8');
 const product = files.filter((f) => !f.endsWith('.test.ts'));
 
@@ -52,18 +54,29 @@ describe('imports', () => {
   test('only rooms that may touch Node do', () => {
     for (const file of product) {
       const allowed = /(^|\/)node\.ts$|\.node\.ts$/.test(file) || NODE_ROOMS.some((room) => file.startsWith(`${room}/`));
-      if (!allowed) expect(importsOf(file).filter((p) => p.startsWith('node:')), file).toEqual([]);
+      if (!allowed)
+        expect(
+          importsOf(file).filter((p) => p.startsWith('node:')),
+          file,
+        ).toEqual([]);
     }
   });
 
   test('no cycle between folders', () => {
-    for (const folder of Object.keys(ARROWS)) for (const next of ARROWS[folder]!) expect(reach(next), `${folder} → ${next} → …`).not.toContain(folder);
+    for (const folder of Object.keys(ARROWS))
+      for (const next of ARROWS[folder]!) expect(reach(next), `${folder} → ${next} → …`).not.toContain(folder);
   });
 });
 
 describe('habits', () => {
   test('no op is named by a string outside ops', () => {
-    const names = [...files.filter((f) => f.startsWith('ops/')).map(source).join('\n').matchAll(/(?:op|unary|binary|declare)\(\s*'([a-z_0-9]+)'/g)].map((m) => m[1]!);
+    const names = [
+      ...files
+        .filter((f) => f.startsWith('ops/'))
+        .map(source)
+        .join('\n')
+        .matchAll(/(?:op|unary|binary|declare)\(\s*'([a-z_0-9]+)'/g),
+    ].map((m) => m[1]!);
     expect(names.length).toBeGreaterThan(40);
     const distinctive = names.filter((n) => n.includes('_'));
     for (const file of product.filter((f) => !f.startsWith('ops/')))

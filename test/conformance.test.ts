@@ -13,7 +13,10 @@ test('every op has a case, or is checked through the op that it is the gradient 
 /** Executors on this machine, by what the test calls them. */
 function executors(): [string, () => Executor][] {
   try {
-    const present = loadAddon().info().isas.filter((i) => i.present).map((i) => i.name);
+    const present = loadAddon()
+      .info()
+      .isas.filter((i) => i.present)
+      .map((i) => i.name);
     return present.map((isa) => [`cpu, ${isa}`, () => withIsa(isa)]);
   } catch (error) {
     console.log(`skipped: ${String(error)}`);
@@ -51,5 +54,7 @@ describe.each(executors())('%s', (_, open) => {
 });
 
 function differentiable(op: string): [string, Case][] {
-  return rulesOf(op).cases.filter((c) => Object.values(c.inputs).some((x) => x.dtype === 'f32')).map((c) => [c.about, c]);
+  return rulesOf(op)
+    .cases.filter((c) => Object.values(c.inputs).some((x) => x.dtype === 'f32'))
+    .map((c) => [c.about, c]);
 }

@@ -1,7 +1,26 @@
 /** Small numbers that a reader can check by hand, the reference's geometry of groups and capacities, and its initialisation. */
 import { describe, expect, test } from 'vitest';
-import { type ArgumentSpec, type Executor, gradient, linearCrossEntropy, matmul, rmsNorm, rope, trace, type Tensor } from '../src/exec/index.ts';
-import { capacityOf, type CapacityConfig, feedforward, gatedProduct, groupCount, openmoe, OPENMOE_DEFAULTS, referencePadding } from '../src/models/index.ts';
+import {
+  type ArgumentSpec,
+  type Executor,
+  gradient,
+  linearCrossEntropy,
+  matmul,
+  rmsNorm,
+  rope,
+  trace,
+  type Tensor,
+} from '../src/exec/index.ts';
+import {
+  capacityOf,
+  type CapacityConfig,
+  feedforward,
+  gatedProduct,
+  groupCount,
+  openmoe,
+  OPENMOE_DEFAULTS,
+  referencePadding,
+} from '../src/models/index.ts';
 import { initialValues } from '../src/train/index.ts';
 import { adafactor } from '../src/train/optimizers/adafactor.ts';
 import { learningRate } from '../src/train/schedule.ts';
@@ -17,9 +36,16 @@ function compute(
   build: (a: Readonly<Record<string, Tensor>>) => Readonly<Record<string, Tensor>>,
 ): Promise<Record<string, Numbers>> {
   const specs = Object.fromEntries(
-    Object.entries(inputs).map(([k, { shape, data }]): [string, ArgumentSpec] => [k, { shape, dtype: data instanceof Int32Array ? 'i32' : 'f32' }]),
+    Object.entries(inputs).map(([k, { shape, data }]): [string, ArgumentSpec] => [
+      k,
+      { shape, dtype: data instanceof Int32Array ? 'i32' : 'f32' },
+    ]),
   );
-  return evaluate(executor, trace('golden vector', specs, (a) => ({ results: build(a) })), Object.fromEntries(Object.entries(inputs).map(([k, { data }]) => [k, data])));
+  return evaluate(
+    executor,
+    trace('golden vector', specs, (a) => ({ results: build(a) })),
+    Object.fromEntries(Object.entries(inputs).map(([k, { data }]) => [k, data])),
+  );
 }
 
 async function checkRouter(executor: Executor): Promise<void> {
@@ -29,7 +55,9 @@ async function checkRouter(executor: Executor): Promise<void> {
   expect(Array.from(two['chosen']!)).toEqual([0, 1, 0, 2, 0, 1, 0, 1, 3, 0, 0, 1]);
   expect(Array.from(two['slot']!)).toEqual([0, 0, 1, 0, 2, 1, 3, 2, 0, 5, 4, 3]);
   expect(Array.from(two['kept']!)).toEqual([1, 1, 1, 1, 0, 1, 0, 0, 1, 0, 0, 0]);
-  expect(farthest(combineWeights(two), [0.4550542, 0.2760043, 0.4210733, 0.3119388, 0, 0.2611826, 0, 0, 0.4753669, 0, 0, 0])).toBeLessThan(2e-7);
+  expect(farthest(combineWeights(two), [0.4550542, 0.2760043, 0.4210733, 0.3119388, 0, 0.2611826, 0, 0, 0.4753669, 0, 0, 0])).toBeLessThan(
+    2e-7,
+  );
   expect(Array.from((await route(3))['kept']!)).toEqual([1, 1, 1, 1, 1, 1, 0, 1, 1, 0, 0, 0]);
   expect(farthest(two['balanceLoss']!, [2.3364272])).toBeLessThan(5e-7);
   expect(farthest(two['routerZ']!, [4.060836])).toBeLessThan(1e-6);
@@ -49,14 +77,25 @@ async function checkFeedforward(executor: Executor): Promise<void> {
     const y = layer.apply({ gate: a['gate']!, up: a['up']!, down: a['down']! }, a['x']!);
     return { g, s: gatedProduct(g, a['ones']!), u, product: gatedProduct(g, u), y };
   });
-  const want = { g: [-0.9, 1.4, -1.1, -2], s: [0.2472425, -0.3337682], u: [0.5, -0.7], product: [0.1236212, 0.2336377], y: [0.0068024, 0.5290861] };
+  const want = {
+    g: [-0.9, 1.4, -1.1, -2],
+    s: [0.2472425, -0.3337682],
+    u: [0.5, -0.7],
+    product: [0.1236212, 0.2336377],
+    y: [0.0068024, 0.5290861],
+  };
   for (const [name, numbers] of Object.entries(want)) expect(farthest(got[name]!, numbers), name).toBeLessThan(2e-7);
 }
 
 async function checkRope(executor: Executor): Promise<void> {
-  const inputs = { x: { shape: [3, 4], data: f32(1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4) }, positions: { shape: [3], data: Int32Array.of(0, 1, 3) } };
+  const inputs = {
+    x: { shape: [3, 4], data: f32(1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3, 4) },
+    positions: { shape: [3], data: Int32Array.of(0, 1, 3) },
+  };
   const { y } = await compute(executor, inputs, (a) => ({ y: rope(a['x']!, a['positions']!, { heads: 1, theta: 10_000 }) }));
-  expect(farthest(y!, [1, 2, 3, 4, -1.9841106, 1.9599007, 2.4623779, 4.0197997, -1.4133525, 1.8791181, -2.8288575, 4.0581911])).toBeLessThan(1e-6);
+  expect(
+    farthest(y!, [1, 2, 3, 4, -1.9841106, 1.9599007, 2.4623779, 4.0197997, -1.4133525, 1.8791181, -2.8288575, 4.0581911]),
+  ).toBeLessThan(1e-6);
 }
 
 async function checkNorm(executor: Executor): Promise<void> {
@@ -108,17 +147,30 @@ async function checkFactored(executor: Executor): Promise<void> {
       decay: scalarInput(optimizer.scalars(step)['decay']!),
     };
     state = await compute(executor, inputs, (a) => {
-      const made = optimizer.update(p, { w: a['w']!, g: a['g']!, slots: { v_row: a['v_row']!, v_col: a['v_col']! }, lr: a['lr']!, scalars: { decay: a['decay']! } });
+      const made = optimizer.update(p, {
+        w: a['w']!,
+        g: a['g']!,
+        slots: { v_row: a['v_row']!, v_col: a['v_col']! },
+        lr: a['lr']!,
+        scalars: { decay: a['decay']! },
+      });
       return { w: made.w, ...made.slots };
     });
-    for (const [name, numbers] of Object.entries(want)) expect(farthest(state[name]!, numbers), `${name} after step ${step}`).toBeLessThan(3e-7);
+    for (const [name, numbers] of Object.entries(want))
+      expect(farthest(state[name]!, numbers), `${name} after step ${step}`).toBeLessThan(3e-7);
   }
 }
 
 async function checkUnfactored(executor: Executor): Promise<void> {
   const optimizer = adafactor({ ...ADAFACTOR, minDimToFactor: 128 });
   const p = { path: 'w', shape: [2, 3], axes: ['embed', 'mlp'] } as const;
-  const inputs = { w: matrix(W0), g: matrix(G[0]), v: matrix(new Float32Array(6)), lr: scalarInput(0.01), decay: scalarInput(optimizer.scalars(0)['decay']!) };
+  const inputs = {
+    w: matrix(W0),
+    g: matrix(G[0]),
+    v: matrix(new Float32Array(6)),
+    lr: scalarInput(0.01),
+    decay: scalarInput(optimizer.scalars(0)['decay']!),
+  };
   const { w } = await compute(executor, inputs, (a) => {
     const made = optimizer.update(p, { w: a['w']!, g: a['g']!, slots: { v: a['v']! }, lr: a['lr']!, scalars: { decay: a['decay']! } });
     return { w: made.w, v: made.slots['v']! };
@@ -166,12 +218,29 @@ test.each([
 
 interface Geometry {
   readonly layers: readonly Readonly<
-    Record<'rows' | 'length' | 'experts' | 'group_size' | 'num_groups' | 'tokens_per_group' | 'capacity_train' | 'capacity_eval' | 'padded_rows' | 'padded_length', number>
+    Record<
+      | 'rows'
+      | 'length'
+      | 'experts'
+      | 'group_size'
+      | 'num_groups'
+      | 'tokens_per_group'
+      | 'capacity_train'
+      | 'capacity_eval'
+      | 'padded_rows'
+      | 'padded_length',
+      number
+    >
   >[];
   readonly groups_with_replicas: readonly Readonly<Record<'tokens' | 'group_size' | 'experts' | 'replicas' | 'num_groups', number>>[];
 }
 const GEOMETRY = goldenJson<Geometry>('jax/geometry.json');
-const geometryConfig = ({ experts, group_size: groupSize }: { experts: number; group_size: number }): CapacityConfig => ({ ...OPENMOE_DEFAULTS, experts, groupSize, referenceGroups: true });
+const geometryConfig = ({ experts, group_size: groupSize }: { experts: number; group_size: number }): CapacityConfig => ({
+  ...OPENMOE_DEFAULTS,
+  experts,
+  groupSize,
+  referenceGroups: true,
+});
 
 test.each(GEOMETRY.layers)('$rows × $length tokens, $experts experts, groups of $group_size: padding, groups and capacity', (want) => {
   const c = geometryConfig(want);
@@ -184,9 +253,12 @@ test.each(GEOMETRY.layers)('$rows × $length tokens, $experts experts, groups of
 });
 
 // Replicas of the data axis raise the least number of groups; this engine has one.
-test.each(GEOMETRY.groups_with_replicas.filter((g) => g.replicas === 1))('$tokens tokens, $experts experts, groups of $group_size', (want) => {
-  expect(groupCount(want.tokens, geometryConfig(want))).toBe(want.num_groups);
-});
+test.each(GEOMETRY.groups_with_replicas.filter((g) => g.replicas === 1))(
+  '$tokens tokens, $experts experts, groups of $group_size',
+  (want) => {
+    expect(groupCount(want.tokens, geometryConfig(want))).toBe(want.num_groups);
+  },
+);
 
 interface Moments {
   readonly shape: readonly number[];
@@ -197,7 +269,9 @@ interface Moments {
   readonly per_expert_std?: readonly number[];
 }
 interface Initialisation {
-  readonly config: Readonly<Record<'vocab' | 'hidden' | 'heads' | 'head_dim' | 'ffn' | 'layers' | 'sparse_layers' | 'experts' | 'group_size', number>>;
+  readonly config: Readonly<
+    Record<'vocab' | 'hidden' | 'heads' | 'head_dim' | 'ffn' | 'layers' | 'sparse_layers' | 'experts' | 'group_size', number>
+  >;
   readonly scale: number;
   readonly activation_dtype: { readonly float32: Readonly<Record<string, Moments>> };
 }
@@ -212,7 +286,12 @@ function initialModel() {
 function moments(x: Float32Array): { mean: number; std: number; max: number; beyond: number } {
   const mean = x.reduce((sum, v) => sum + v, 0) / x.length;
   const std = Math.sqrt(x.reduce((sum, v) => sum + (v - mean) ** 2, 0) / x.length);
-  return { mean, std, max: x.reduce((m, v) => Math.max(m, Math.abs(v)), 0), beyond: x.reduce((n, v) => n + Number(Math.abs(v - mean) > 2 * std), 0) / x.length };
+  return {
+    mean,
+    std,
+    max: x.reduce((m, v) => Math.max(m, Math.abs(v)), 0),
+    beyond: x.reduce((n, v) => n + Number(Math.abs(v - mean) > 2 * std), 0) / x.length,
+  };
 }
 
 /** Both samples are random: their statistics may differ by five standard errors of a difference. */
@@ -224,10 +303,12 @@ function compareMoments(values: Float32Array, want: Moments): void {
   expect(Math.abs(ours.beyond - share)).toBeLessThanOrEqual(5 * Math.sqrt((2 * share * (1 - share)) / n));
   const perExpert = want.per_expert_std ?? [];
   const size = n / Math.max(1, perExpert.length);
-  perExpert.forEach((std, e) => expect(Math.abs(moments(values.slice(e * size, (e + 1) * size)).std - std)).toBeLessThanOrEqual(5 * std * Math.sqrt(1 / size)));
+  perExpert.forEach((std, e) =>
+    expect(Math.abs(moments(values.slice(e * size, (e + 1) * size)).std - std)).toBeLessThanOrEqual(5 * std * Math.sqrt(1 / size)),
+  );
 }
 
-describe.each([1, 2])('initial values of seed %i have the reference\'s statistics (4.1)', (seed) => {
+describe.each([1, 2])("initial values of seed %i have the reference's statistics (4.1)", (seed) => {
   const values = initialValues(initialModel(), seed);
   test.each([...values.keys()])('%s', (path) => {
     const want = INIT.activation_dtype.float32[t5xName(path)]!;

@@ -86,7 +86,12 @@ export function executors(): [name: string, executor: Executor][] {
 }
 
 /** The router behind its logits [T,E], T tokens in equal groups: chosen, gates, slot, kept, balanceLoss, routerZ. */
-export function routerProgram({ tokens, experts, groups, capacity }: Readonly<Record<'tokens' | 'experts' | 'groups' | 'capacity', number>>): Program {
+export function routerProgram({
+  tokens,
+  experts,
+  groups,
+  capacity,
+}: Readonly<Record<'tokens' | 'experts' | 'groups' | 'capacity', number>>): Program {
   return trace('router', { logits: { shape: [tokens, experts] } }, ({ logits }) => {
     const probs = softmax(logits!);
     const { values: gates, indices: chosen } = topk(probs, 2);
@@ -117,7 +122,14 @@ interface JaxConfig {
 export function jaxModel(name: 'm1' | 'm2'): Model {
   const c = goldenJson<JaxConfig>(`jax/${name}/config.json`);
   const sizes = { vocab: c.vocab, hidden: c.hidden, inner: c.ffn, layers: c.layers, heads: c.heads, headSize: c.head_dim };
-  return openmoe({ ...OPENMOE_DEFAULTS, ...sizes, experts: c.experts, moeInterval: c.interval, groupSize: c.group_size, referenceGroups: true });
+  return openmoe({
+    ...OPENMOE_DEFAULTS,
+    ...sizes,
+    experts: c.experts,
+    moeInterval: c.interval,
+    groupSize: c.group_size,
+    referenceGroups: true,
+  });
 }
 
 /** Weights by path from a golden file under Hugging Face names. */

@@ -12,7 +12,9 @@ const PROBES = 40;
 const OBSERVATIONS = new Set(['ce', 'logZ', 'dh', 'dw', 'lse']);
 
 describe.each(opNames().filter((op) => rulesOf(op).vjp))('%s', (op) => {
-  const cases = rulesOf(op).cases.filter((c) => !c.kink && Object.values(c.inputs).some((x) => x.dtype === 'f32' && x.shape.every((d) => d > 0)));
+  const cases = rulesOf(op).cases.filter(
+    (c) => !c.kink && Object.values(c.inputs).some((x) => x.dtype === 'f32' && x.shape.every((d) => d > 0)),
+  );
   test('has a case to check', () => expect(cases.length).toBeGreaterThan(0));
   test.each(cases.map((c) => [c.about, c] as const))('%s', async (_, c) => {
     const { program, wrt } = gradientProgram(op, c);

@@ -7,7 +7,20 @@ import type { Optimizer } from '../src/train/optimizers/index.ts';
 import type { ParamInfo } from '../src/train/optimizers/optimizer.ts';
 import { learningRate } from '../src/train/schedule.ts';
 import { slotName, stepProgram } from '../src/train/step.ts';
-import { at, executors, f32At, farthest, type Golden, goldenJson, goldens, type Goldens, goldenWeights, jaxBatch, jaxModel, t5xName } from './goldens.ts';
+import {
+  at,
+  executors,
+  f32At,
+  farthest,
+  type Golden,
+  goldenJson,
+  goldens,
+  type Goldens,
+  goldenWeights,
+  jaxBatch,
+  jaxModel,
+  t5xName,
+} from './goldens.ts';
 import type { Numbers } from './support.ts';
 
 interface Run {
@@ -29,7 +42,14 @@ const settings = (minDimToFactor: number) => ({ decayRate: 0.8, eps1: 1e-30, eps
 
 /** T5X names the same axes with the layer that they belong to. */
 const AXES: Readonly<Record<string, Axis>> = {
-  embed: 'embed', mlp_embed: 'embed', mlp: 'mlp', expert_mlp: 'mlp', joined_kv: 'joined_kv', vocab: 'vocab', expert: 'expert', unmodeled: 'unmodeled',
+  embed: 'embed',
+  mlp_embed: 'embed',
+  mlp: 'mlp',
+  expert_mlp: 'mlp',
+  joined_kv: 'joined_kv',
+  vocab: 'vocab',
+  expert: 'expert',
+  unmodeled: 'unmodeled',
 };
 
 const paramsOf = (run: Run, values: Goldens): ParamInfo[] =>
@@ -39,7 +59,9 @@ const gradName = (path: string): string => `${path}/grad`;
 
 /** One update of every parameter, gradients given. */
 function updateProgram(optimizer: Optimizer, params: readonly ParamInfo[]): Program {
-  const state = params.flatMap((p) => Object.entries(optimizer.slots(p)).map(([s, shape]): [string, ArgumentSpec] => [slotName(p.path, s), { shape, role: 'state' }]));
+  const state = params.flatMap((p) =>
+    Object.entries(optimizer.slots(p)).map(([s, shape]): [string, ArgumentSpec] => [slotName(p.path, s), { shape, role: 'state' }]),
+  );
   const specs: Record<string, ArgumentSpec> = {
     ...Object.fromEntries(params.map((p) => [p.path, { shape: p.shape, role: 'parameter' as const }])),
     ...Object.fromEntries(params.map((p) => [gradName(p.path), { shape: p.shape }])),
@@ -59,7 +81,9 @@ function updateProgram(optimizer: Optimizer, params: readonly ParamInfo[]): Prog
 
 /** Buffers for a program's arguments: those with numbers, zeros for the rest. */
 const buffersFor = (executor: Executor, program: Program, numbers: ReadonlyMap<string, Float32Array>): Record<string, Buffer> =>
-  Object.fromEntries(program.arguments.map((a) => [a.name, numbers.has(a.name) ? executor.put(numbers.get(a.name)!, a) : executor.zeros(a)]));
+  Object.fromEntries(
+    program.arguments.map((a) => [a.name, numbers.has(a.name) ? executor.put(numbers.get(a.name)!, a) : executor.zeros(a)]),
+  );
 
 const gradientAt = (grads: Goldens, path: string, step: number): Float32Array => {
   const { shape, data } = at(grads, path);
@@ -68,7 +92,11 @@ const gradientAt = (grads: Goldens, path: string, step: number): Float32Array =>
 };
 
 /** Largest |a − b| ÷ b: statistics span many orders of magnitude, and none is negative. */
-const relative = (a: Numbers, b: Numbers): number => farthest(Float64Array.from(a, (x, i) => (x === b[i] ? 1 : x / b[i]!)), new Float64Array(b.length).fill(1));
+const relative = (a: Numbers, b: Numbers): number =>
+  farthest(
+    Float64Array.from(a, (x, i) => (x === b[i] ? 1 : x / b[i]!)),
+    new Float64Array(b.length).fill(1),
+  );
 
 async function checkRun(executor: Executor, name: string): Promise<void> {
   const run = RUNS[name]!;
@@ -91,7 +119,9 @@ async function checkRun(executor: Executor, name: string): Promise<void> {
 }
 
 function compareState(run: string, done: number, saved: Goldens, read: (name: string) => Numbers): void {
-  const of = [...saved].filter(([key]) => key.startsWith(`${done}/`)).map(([key, want]): [string, Golden] => [key.slice(`${done}/`.length), want]);
+  const of = [...saved]
+    .filter(([key]) => key.startsWith(`${done}/`))
+    .map(([key, want]): [string, Golden] => [key.slice(`${done}/`.length), want]);
   expect(of.length).toBeGreaterThan(0);
   for (const [key, { data }] of of) {
     if (/\/v(_row|_col)?$/.test(key)) expect(relative(read(key), data), `${key} after ${done}`).toBeLessThan(2e-6);
@@ -104,12 +134,21 @@ interface Trace {
 }
 
 /** Twenty steps of model m1: total and cross-entropy of each; `visit` may read the parameters after it. */
-async function trainTwenty(executor: Executor, visit: (done: number, read: (path: string) => Numbers) => void): Promise<{ total: number[]; crossEntropy: number[] }> {
+async function trainTwenty(
+  executor: Executor,
+  visit: (done: number, read: (path: string) => Numbers) => void,
+): Promise<{ total: number[]; crossEntropy: number[] }> {
   const model = jaxModel('m1');
   const batches = goldens('jax/trace/batches.safetensors');
   const [, rows, length] = at(batches, 'decoder_input_tokens').shape as [number, number, number];
   const optimizer = adafactor(settings(128));
-  const program = stepProgram(model, optimizer, { batch: rows, length, accumulate: 1, losses: { z: 1e-4, balance: 0.01, routerZ: 1e-4 }, padded: true });
+  const program = stepProgram(model, optimizer, {
+    batch: rows,
+    length,
+    accumulate: 1,
+    losses: { z: 1e-4, balance: 0.01, routerZ: 1e-4 },
+    padded: true,
+  });
   const loaded = await executor.load(program);
   const buffers = buffersFor(executor, program, await goldenWeights(model, 'jax/m1/weights_hf.safetensors'));
   const [total, crossEntropy]: [number[], number[]] = [[], []];
@@ -131,8 +170,20 @@ async function checkTrace(executor: Executor): Promise<void> {
   const got = await trainTwenty(executor, (done, read) => {
     if (done === 1 || done === 20) compareParameters(done, read);
   });
-  expect(farthest(got.total, steps.map((s) => s.total)), 'total').toBeLessThan(1e-4);
-  expect(farthest(got.crossEntropy, steps.map((s) => s.cross_entropy)), 'cross-entropy').toBeLessThan(1e-4);
+  expect(
+    farthest(
+      got.total,
+      steps.map((s) => s.total),
+    ),
+    'total',
+  ).toBeLessThan(1e-4);
+  expect(
+    farthest(
+      got.crossEntropy,
+      steps.map((s) => s.cross_entropy),
+    ),
+    'cross-entropy',
+  ).toBeLessThan(1e-4);
 }
 
 function compareParameters(done: number, read: (path: string) => Numbers): void {

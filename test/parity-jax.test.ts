@@ -4,7 +4,18 @@ import { type ArgumentSpec, type Executor, matmul, openRef, trace } from '../src
 import { losses, type BatchTensors, type Mode, type Model, type Tensor } from '../src/models/index.ts';
 import { stepProgram } from '../src/train/step.ts';
 import {
-  at, executors, farthest, farthestOfLargest, goldenJson, goldens, type Goldens, goldenWeights, gradientInPlace, jaxBatch, jaxModel, t5xName,
+  at,
+  executors,
+  farthest,
+  farthestOfLargest,
+  goldenJson,
+  goldens,
+  type Goldens,
+  goldenWeights,
+  gradientInPlace,
+  jaxBatch,
+  jaxModel,
+  t5xName,
 } from './goldens.ts';
 import { evaluate, type Numbers } from './support.ts';
 
@@ -15,8 +26,15 @@ interface Scalars {
   readonly eval: ModeScalars;
 }
 interface ModeScalars {
-  readonly moe_layers: Readonly<Record<string, { readonly auxiliary_loss: number; readonly router_z_loss: number; readonly kept_assignments: number }>>;
-  readonly loss: { readonly total: number; readonly cross_entropy: number; readonly auxiliary_loss_scaled: number; readonly router_z_loss_scaled: number };
+  readonly moe_layers: Readonly<
+    Record<string, { readonly auxiliary_loss: number; readonly router_z_loss: number; readonly kept_assignments: number }>
+  >;
+  readonly loss: {
+    readonly total: number;
+    readonly cross_entropy: number;
+    readonly auxiliary_loss_scaled: number;
+    readonly router_z_loss_scaled: number;
+  };
   readonly microbatches_2?: { readonly sum_of_loss: number };
 }
 
@@ -40,7 +58,10 @@ const batchSpecs = (shape: readonly number[]): Record<string, ArgumentSpec> => (
 
 /** Losses and, from the same pass, logits. */
 function forwardProgram(model: Model, shape: readonly number[], mode: Mode) {
-  const specs = { ...Object.fromEntries(model.list.map((p): [string, ArgumentSpec] => [p.path, { shape: p.shape, role: 'parameter' }])), ...batchSpecs(shape) };
+  const specs = {
+    ...Object.fromEntries(model.list.map((p): [string, ArgumentSpec] => [p.path, { shape: p.shape, role: 'parameter' }])),
+    ...batchSpecs(shape),
+  };
   return trace(
     `forward ${mode}`,
     specs,
@@ -54,7 +75,12 @@ function forwardProgram(model: Model, shape: readonly number[], mode: Mode) {
           return out;
         },
       };
-      const { total, crossEntropy, balanceLoss, routerZ } = losses(observed, (path) => a[path]!, { batch: a as unknown as BatchTensors, config: LOSSES, mode, padded: true });
+      const { total, crossEntropy, balanceLoss, routerZ } = losses(observed, (path) => a[path]!, {
+        batch: a as unknown as BatchTensors,
+        config: LOSSES,
+        mode,
+        padded: true,
+      });
       return { results: { total, crossEntropy, balanceLoss: balanceLoss!, routerZ: routerZ!, logits: matmul(hidden[0]!, a['head']!) } };
     },
     (tap) => /\.(router|residual)\./.test(tap),
@@ -110,8 +136,20 @@ async function checkForward(executor: Executor, name: Name, kind: string, mode: 
 function checkLosses(got: Readonly<Record<string, Numbers>>, want: ModeScalars['loss'], tolerance: number): void {
   expect(farthest(got['total']!, [want.total]), 'total').toBeLessThan(tolerance);
   expect(farthest(got['crossEntropy']!, [want.cross_entropy]), 'cross-entropy').toBeLessThan(tolerance);
-  expect(farthest(got['balanceLoss']!.map((x: number) => LOSSES.balance * x), [want.auxiliary_loss_scaled]), 'balance').toBeLessThan(tolerance / 10);
-  expect(farthest(got['routerZ']!.map((x: number) => LOSSES.routerZ * x), [want.router_z_loss_scaled]), 'router z').toBeLessThan(tolerance / 10);
+  expect(
+    farthest(
+      got['balanceLoss']!.map((x: number) => LOSSES.balance * x),
+      [want.auxiliary_loss_scaled],
+    ),
+    'balance',
+  ).toBeLessThan(tolerance / 10);
+  expect(
+    farthest(
+      got['routerZ']!.map((x: number) => LOSSES.routerZ * x),
+      [want.router_z_loss_scaled],
+    ),
+    'router z',
+  ).toBeLessThan(tolerance / 10);
 }
 
 /** Gradients of the total loss by parameter, and `total`. */
@@ -158,7 +196,9 @@ async function checkGradientsInDouble(executor: Executor, name: Name): Promise<v
 const forwards = MODELS.flatMap((m) => CASES[m].flatMap((kind) => MODES.map((mode) => [m, kind, mode] as const)));
 
 describe.each(executors())('%s', (_, executor) => {
-  test.each(forwards)('%s %s %s: decisions are equal, logits, residuals and losses agree', (m, kind, mode) => checkForward(executor, m, kind, mode));
+  test.each(forwards)('%s %s %s: decisions are equal, logits, residuals and losses agree', (m, kind, mode) =>
+    checkForward(executor, m, kind, mode),
+  );
 
   const steps = MODELS.flatMap((m) => ([1, 2] as const).map((n) => [m, n] as const));
   test.each(steps)('%s: gradients of the total loss agree, summed over %i microbatches', (m, n) => checkGradients(executor, m, n));
@@ -167,7 +207,10 @@ describe.each(executors())('%s', (_, executor) => {
 describe('the reference executor in double precision', () => {
   const executor = openRef('f64');
   test.each(forwards)('%s %s %s: losses equal the double-precision run to twelve digits', async (m, kind, mode) =>
-    checkLosses(await forward(executor, m, kind, mode), doublesOf(m, kind)[mode].loss, 1e-12));
+    checkLosses(await forward(executor, m, kind, mode), doublesOf(m, kind)[mode].loss, 1e-12),
+  );
 
-  test.each(MODELS)('%s: every gradient has the length and the sum of the double-precision run', (m) => checkGradientsInDouble(executor, m));
+  test.each(MODELS)('%s: every gradient has the length and the sum of the double-precision run', (m) =>
+    checkGradientsInDouble(executor, m),
+  );
 });

@@ -1,8 +1,42 @@
 /** Single layers compute what the JAX reference's modules compute, gradients included. */
 import { describe, expect, test } from 'vitest';
-import { type ArgumentSpec, type Executor, full, gradient, linearCrossEntropy, mul, reshape, rmsNorm, rope, sum, type Tensor, trace } from '../src/exec/index.ts';
-import { attentionLayer, feedforward, flatten, iota, OPENMOE_DEFAULTS, unflatten, type ParamTree, type Values } from '../src/models/index.ts';
-import { at, executors, f32At, farthest, farthestOfLargest, goldenJson, goldens, goldenWeights, i32At, jaxModel, routerProgram } from './goldens.ts';
+import {
+  type ArgumentSpec,
+  type Executor,
+  full,
+  gradient,
+  linearCrossEntropy,
+  mul,
+  reshape,
+  rmsNorm,
+  rope,
+  sum,
+  type Tensor,
+  trace,
+} from '../src/exec/index.ts';
+import {
+  attentionLayer,
+  feedforward,
+  flatten,
+  iota,
+  OPENMOE_DEFAULTS,
+  unflatten,
+  type ParamTree,
+  type Values,
+} from '../src/models/index.ts';
+import {
+  at,
+  executors,
+  f32At,
+  farthest,
+  farthestOfLargest,
+  goldenJson,
+  goldens,
+  goldenWeights,
+  i32At,
+  jaxModel,
+  routerProgram,
+} from './goldens.ts';
 import { evaluate, type Numbers } from './support.ts';
 
 const FILE = goldens('jax/modules.safetensors');
@@ -49,7 +83,10 @@ interface LayerCase<P extends ParamTree> {
 }
 
 /** A layer on x [B,S,H]: its output, and by their names the gradients that arrive when `dy` leaves. */
-async function layerWithGradients<P extends ParamTree>(executor: Executor, { module, params, names, segments, apply }: LayerCase<P>): Promise<Record<string, Numbers>> {
+async function layerWithGradients<P extends ParamTree>(
+  executor: Executor,
+  { module, params, names, segments, apply }: LayerCase<P>,
+): Promise<Record<string, Numbers>> {
   const list = flatten(params);
   const [rows, length, width] = shapeAt(`${module}.x`) as [number, number, number];
   const specs: Record<string, ArgumentSpec> = {
@@ -59,8 +96,15 @@ async function layerWithGradients<P extends ParamTree>(executor: Executor, { mod
     segments: { shape: [rows, length], dtype: 'i32' },
   };
   const program = trace(module, specs, (a) => {
-    const y = apply(unflatten(params, (path) => a[path]!), a['x']!, a['segments']!);
-    const grads = gradient(sum(mul(y, a['dy']!)), ['x', ...list.map(([path]) => path)].map((k) => a[k]!));
+    const y = apply(
+      unflatten(params, (path) => a[path]!),
+      a['x']!,
+      a['segments']!,
+    );
+    const grads = gradient(
+      sum(mul(y, a['dy']!)),
+      ['x', ...list.map(([path]) => path)].map((k) => a[k]!),
+    );
     return { results: Object.fromEntries([y, ...grads].map((t, i) => [['y', 'dx', ...list.map(([path]) => `d_${names[path]}`)][i]!, t])) };
   });
   return evaluate(executor, program, {
@@ -75,7 +119,13 @@ async function checkFeedforward(executor: Executor): Promise<void> {
   const [hidden, inner] = [shapeAt('ffn.x').at(-1)!, shapeAt('ffn.wi_1')[1]!];
   const { params, apply } = feedforward({ hidden, inner, initScale: 0.1 });
   const segments = new Int32Array(at(FILE, 'ffn.x').data.length / hidden);
-  const got = await layerWithGradients(executor, { module: 'ffn', params, names: { gate: 'wi_0', up: 'wi_1', down: 'wo' }, segments, apply });
+  const got = await layerWithGradients(executor, {
+    module: 'ffn',
+    params,
+    names: { gate: 'wi_0', up: 'wi_1', down: 'wo' },
+    segments,
+    apply,
+  });
   expect(Object.keys(got)).toEqual(['y', 'dx', 'd_wi_0', 'd_wi_1', 'd_wo']);
   for (const [name, ours] of Object.entries(got)) expect(farthestOfLargest(ours, at(FILE, `ffn.${name}`).data), name).toBeLessThan(2e-6);
 }
@@ -97,14 +147,22 @@ async function checkAttention(executor: Executor): Promise<void> {
       return layer.apply(p, { x, positions, segments: t, keySegments: t, start: full([], 0, 'i32'), cache: undefined }).y;
     },
   });
-  for (const name of ['y', 'd_value', 'd_out']) expect(farthestOfLargest(got[name]!, at(FILE, `attention.${name}`).data), name).toBeLessThan(2e-6);
+  for (const name of ['y', 'd_value', 'd_out'])
+    expect(farthestOfLargest(got[name]!, at(FILE, `attention.${name}`).data), name).toBeLessThan(2e-6);
   // A query that sees no key sends the reference's gradient into all scores of its row, ours into none; in a model the masks
   // leave nothing to send there. So dx is compared on the row without padding; parity-jax covers query and key.
   expect(Array.from(segments.slice(length)).every((s) => s > 0)).toBe(true);
-  expect(farthestOfLargest(got['dx']!.slice(length * hidden), at(FILE, 'attention.dx').data.slice(length * hidden)), 'dx').toBeLessThan(2e-6);
+  expect(farthestOfLargest(got['dx']!.slice(length * hidden), at(FILE, 'attention.dx').data.slice(length * hidden)), 'dx').toBeLessThan(
+    2e-6,
+  );
 }
 
-async function checkRope(executor: Executor, headSize: number, positions: readonly number[], { table, tolerance }: { table: string; tolerance: number }): Promise<void> {
+async function checkRope(
+  executor: Executor,
+  headSize: number,
+  positions: readonly number[],
+  { table, tolerance }: { table: string; tolerance: number },
+): Promise<void> {
   const half = headSize / 2;
   const program = trace(
     'rope',
@@ -115,14 +173,24 @@ async function checkRope(executor: Executor, headSize: number, positions: readon
   const x = Float32Array.from({ length: positions.length * headSize }, (_, i) => (i % headSize < half ? 1 : 0));
   const { y } = await evaluate(executor, program, { x, positions: Int32Array.from(positions) });
   const [cos, sin] = [at(FILE, `${table}.cos`).data, at(FILE, `${table}.sin`).data];
-  expect(farthest(y!, Float64Array.from(y!, (_, i) => (i % headSize < half ? cos[i]! : sin[i]!)))).toBeLessThan(tolerance);
+  expect(
+    farthest(
+      y!,
+      Float64Array.from(y!, (_, i) => (i % headSize < half ? cos[i]! : sin[i]!)),
+    ),
+  ).toBeLessThan(tolerance);
 }
 
 async function checkCrossEntropy(executor: Executor): Promise<void> {
   const [rows, length, vocab] = shapeAt('ce.logits') as [number, number, number];
   const tokens = rows * length;
   const counted = f32At(FILE, 'ce.weights').reduce((a, b) => a + b);
-  const specs: Record<string, ArgumentSpec> = { h: { shape: [tokens, vocab] }, w: { shape: [vocab, vocab] }, targets: { shape: [tokens], dtype: 'i32' }, scale: { shape: [tokens] } };
+  const specs: Record<string, ArgumentSpec> = {
+    h: { shape: [tokens, vocab] },
+    w: { shape: [vocab, vocab] },
+    targets: { shape: [tokens], dtype: 'i32' },
+    scale: { shape: [tokens] },
+  };
   const program = trace('cross-entropy', specs, ({ h, w, targets, scale }) => {
     const { loss, ce } = linearCrossEntropy({ h: h!, w: w!, targets: targets!, scale: scale! }, { zLoss: 1e-4 });
     return { results: { loss, crossEntropy: sum(mul(ce, scale!)), dLogits: gradient(loss, [h!])[0]! } };
@@ -150,20 +218,26 @@ async function checkMask(executor: Executor): Promise<void> {
   const weights = Object.fromEntries(await goldenWeights(model, 'jax/m1/weights_hf.safetensors'));
   const { hidden } = await evaluate(executor, program, { ...weights, tokens: i32At(FILE, 'logit_mask.inputs') });
   const width = model.config.hidden;
-  const mask = Array.from({ length: rows * length }, (_, n) => (hidden!.slice(n * width, (n + 1) * width).some((x: number) => x !== 0) ? 1 : 0));
+  const mask = Array.from({ length: rows * length }, (_, n) =>
+    hidden!.slice(n * width, (n + 1) * width).some((x: number) => x !== 0) ? 1 : 0,
+  );
   expect(mask).toEqual(Array.from(at(FILE, 'logit_mask.mask').data));
 }
 
 async function checkNorm(executor: Executor): Promise<void> {
   const [hidden] = shapeAt('norm.scale') as [number];
   const rows = at(FILE, 'norm.x').data.length / hidden;
-  const program = trace('norm', { x: { shape: [rows, hidden] }, scale: { shape: [hidden] } }, (a) => ({ results: { y: rmsNorm(a['x']!, a['scale']!, { eps: OPENMOE_DEFAULTS.normEps }) } }));
+  const program = trace('norm', { x: { shape: [rows, hidden] }, scale: { shape: [hidden] } }, (a) => ({
+    results: { y: rmsNorm(a['x']!, a['scale']!, { eps: OPENMOE_DEFAULTS.normEps }) },
+  }));
   const { y } = await evaluate(executor, program, { x: f32At(FILE, 'norm.x'), scale: f32At(FILE, 'norm.scale') });
   expect(farthest(y!, at(FILE, 'norm.y').data)).toBeLessThan(1e-6);
 }
 
 describe.each(executors())('%s', (_, executor) => {
-  test.each(['router0', 'router1', 'router2'])('%s with ties and overflow: dispatch mask and combine array, cell by cell', (name) => checkRouter(executor, name));
+  test.each(['router0', 'router1', 'router2'])('%s with ties and overflow: dispatch mask and combine array, cell by cell', (name) =>
+    checkRouter(executor, name),
+  );
 
   test('attention with two segments and padding', () => checkAttention(executor));
 
@@ -175,7 +249,9 @@ describe.each(executors())('%s', (_, executor) => {
     ['rope4', 4, first, 1e-5],
     ['rope16', 16, first, 1e-5],
     ['rope16.rows_1024_2047', 16, [1024, 2047], 2e-4],
-  ] as const)('%s: cosines and sines', (table, headSize, positions, tolerance) => checkRope(executor, headSize, positions, { table, tolerance }));
+  ] as const)('%s: cosines and sines', (table, headSize, positions, tolerance) =>
+    checkRope(executor, headSize, positions, { table, tolerance }),
+  );
 
   test('cross-entropy with z-loss, weighted', () => checkCrossEntropy(executor));
 

@@ -6,7 +6,17 @@ import { openLanguageModel, type Routed } from '../src/infer/index.ts';
 import { capacityOf, type Mode, type Model, openmoe, OPENMOE_DEFAULTS } from '../src/models/index.ts';
 import { stepProgram } from '../src/train/step.ts';
 import {
-  at, combineWeights, executors, farthest, farthestOfLargest, goldenBytes, goldenJson, goldens, gradientInPlace, i32At, routerProgram,
+  at,
+  combineWeights,
+  executors,
+  farthest,
+  farthestOfLargest,
+  goldenBytes,
+  goldenJson,
+  goldens,
+  gradientInPlace,
+  i32At,
+  routerProgram,
 } from './goldens.ts';
 import { evaluate, type Numbers } from './support.ts';
 
@@ -42,7 +52,12 @@ interface Layer {
   readonly router_z_loss: number;
 }
 interface Forward {
-  readonly inputs: Readonly<Record<string, Readonly<Record<Mode, { readonly layers: Readonly<Record<string, Layer>> }>> & { readonly shape: readonly [number, number] }>>;
+  readonly inputs: Readonly<
+    Record<
+      string,
+      Readonly<Record<Mode, { readonly layers: Readonly<Record<string, Layer>> }>> & { readonly shape: readonly [number, number] }
+    >
+  >;
 }
 
 const FORWARD = goldens('torch/forward-tiny1.safetensors');
@@ -58,14 +73,18 @@ async function checkForward(executor: Executor, input: string, mode: Mode): Prom
   expect(farthest(got['logits']!, want('logits')), 'logits').toBeLessThan(TOLERANCE.logits);
   if (FORWARD.has(`${input}/${mode}/hidden.final`)) {
     expect(farthest(got['hidden']!, want('hidden.final')), 'final hidden states').toBeLessThan(TOLERANCE.hidden);
-    for (let i = 0; i < model.config.layers; i++) expect(farthest(got[`layers.${i}.residual.h`]!, want(`hidden.${i}`)), `hidden ${i}`).toBeLessThan(TOLERANCE.hidden);
+    for (let i = 0; i < model.config.layers; i++)
+      expect(farthest(got[`layers.${i}.residual.h`]!, want(`hidden.${i}`)), `hidden ${i}`).toBeLessThan(TOLERANCE.hidden);
   }
   for (const layer of model.moeLayers) {
     const tap = (name: string): Numbers => got[`layers.${layer}.router.${name}`]!;
     const decided = { top2: tap('chosen'), slot: tap('slot'), kept: tap('kept') };
-    for (const [name, ours] of Object.entries(decided)) expect(Array.from(ours), `layer ${layer} ${name}`).toEqual(Array.from(want(`router.${layer}.${name}`)));
+    for (const [name, ours] of Object.entries(decided))
+      expect(Array.from(ours), `layer ${layer} ${name}`).toEqual(Array.from(want(`router.${layer}.${name}`)));
     expect(farthest(tap('probs'), want(`router.${layer}.probs`)), `layer ${layer} probabilities`).toBeLessThan(TOLERANCE.share);
-    expect(farthest(combineWeights({ gates: tap('gates'), kept: tap('kept') }), want(`router.${layer}.weight`))).toBeLessThan(TOLERANCE.share);
+    expect(farthest(combineWeights({ gates: tap('gates'), kept: tap('kept') }), want(`router.${layer}.weight`))).toBeLessThan(
+      TOLERANCE.share,
+    );
     const { aux_loss: aux, router_z_loss: z } = scalars.layers[layer]!;
     expect(farthestOfLargest(tap('balanceLoss'), Float64Array.of(aux))).toBeLessThan(1e-5);
     expect(farthestOfLargest(tap('routerZ'), Float64Array.of(z))).toBeLessThan(1e-5);
@@ -115,14 +134,17 @@ interface RouterCase {
   readonly aux_loss: number;
   readonly router_z_loss: number;
 }
-const ROUTER_CASES = goldenJson<Record<string, { readonly logits: readonly (readonly number[])[] } & Record<Mode, RouterCase>>>('torch/router-cases.json');
+const ROUTER_CASES =
+  goldenJson<Record<string, { readonly logits: readonly (readonly number[])[] } & Record<Mode, RouterCase>>>('torch/router-cases.json');
 
 async function checkRouter(executor: Executor, name: string, mode: Mode): Promise<void> {
   const { logits, [mode]: want } = ROUTER_CASES[name]!;
   const [tokens, experts] = [logits.length, logits[0]!.length];
   const capacity = capacityOf(tokens, mode, { ...OPENMOE_DEFAULTS, experts, dialect: 'torch' });
   expect(capacity, 'capacity').toBe(want.capacity);
-  const got = await evaluate(executor, routerProgram({ tokens, experts, groups: 1, capacity }), { logits: Float32Array.from(logits.flat()) });
+  const got = await evaluate(executor, routerProgram({ tokens, experts, groups: 1, capacity }), {
+    logits: Float32Array.from(logits.flat()),
+  });
   expect(Array.from(got['chosen']!), 'top-2').toEqual(want.top2.flat());
   expect(Array.from(got['slot']!), 'slots').toEqual(want.slot.flat());
   expect(Array.from(got['kept']!), 'kept').toEqual(want.kept.flat());
@@ -132,7 +154,15 @@ async function checkRouter(executor: Executor, name: string, mode: Mode): Promis
 }
 
 interface Generation {
-  readonly prompts: Readonly<Record<string, { readonly ids: readonly (readonly number[])[]; readonly with_cache: { readonly tokens: readonly (readonly number[])[]; readonly dropped: readonly number[] } }>>;
+  readonly prompts: Readonly<
+    Record<
+      string,
+      {
+        readonly ids: readonly (readonly number[])[];
+        readonly with_cache: { readonly tokens: readonly (readonly number[])[]; readonly dropped: readonly number[] };
+      }
+    >
+  >;
 }
 
 const drops = (routed: readonly Routed[]): number => routed.flatMap((r) => Array.from(r.kept)).filter((k) => k === 0).length;
@@ -141,7 +171,9 @@ const largestAt = (x: Float32Array): number => x.indexOf(x.reduce((a, b) => Math
 async function checkGeneration(executor: Executor, prompt: string): Promise<void> {
   const { ids, with_cache: want } = goldenJson<Generation>('torch/generate-tiny1.json').prompts[prompt]!;
   const shapes = new Map(model.list.map((p) => [p.path, p.shape]));
-  const buffers = Object.fromEntries(Object.entries(weights).map(([path, data]) => [path, executor.put(data, { dtype: 'f32', shape: shapes.get(path)! })]));
+  const buffers = Object.fromEntries(
+    Object.entries(weights).map(([path, data]) => [path, executor.put(data, { dtype: 'f32', shape: shapes.get(path)! })]),
+  );
   const lm = openLanguageModel(model, executor, buffers, 64);
   const sequence = lm.begin();
   const [tokens, dropped]: [number[], number[]] = [[], []];
@@ -165,7 +197,9 @@ describe.each(executors())('%s', (_, executor) => {
   const cases = Object.keys(ROUTER_CASES).flatMap((name) => MODES.map((mode) => [name, mode] as const));
   test.each(cases)('router on %s logits, %s: choices, slots and drops are equal', (name, mode) => checkRouter(executor, name, mode));
 
-  test.each(['single', 'plain', 'crowded', 'crowded2'])('greedy text after %s prompt is equal token by token', (prompt) => checkGeneration(executor, prompt));
+  test.each(['single', 'plain', 'crowded', 'crowded2'])('greedy text after %s prompt is equal token by token', (prompt) =>
+    checkGeneration(executor, prompt),
+  );
 });
 
 describe('the reference executor in double precision', () => {

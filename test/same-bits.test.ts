@@ -21,7 +21,10 @@ function writeTexts(): void {
   for (const domain of ['one', 'two']) {
     const word = (i: number): string => `${domain}${random.at(domain).below(300, i).toString(36)}`;
     const document = (d: number): string => Array.from({ length: 400 }, (_, i) => word(d * 400 + i)).join(' ');
-    writeFileSync(join(TEXTS, `${domain}.jsonl`), Array.from({ length: 40 }, (_, d) => `${JSON.stringify({ text: document(d) })}\n`).join(''));
+    writeFileSync(
+      join(TEXTS, `${domain}.jsonl`),
+      Array.from({ length: 40 }, (_, d) => `${JSON.stringify({ text: document(d) })}\n`).join(''),
+    );
   }
 }
 
@@ -60,9 +63,18 @@ function train(dir: string, { threads, kill }: { threads: number; kill?: Kill })
 function hashes(dir: string): Record<string, string> {
   const checkpoints = join(dir, 'checkpoints');
   return Object.fromEntries(
-    readdirSync(checkpoints).sort().flatMap((step) =>
-      readdirSync(join(checkpoints, step)).sort().map((file) => [`${step}/${file}`, createHash('sha256').update(readFileSync(join(checkpoints, step, file))).digest('hex')]),
-    ),
+    readdirSync(checkpoints)
+      .sort()
+      .flatMap((step) =>
+        readdirSync(join(checkpoints, step))
+          .sort()
+          .map((file) => [
+            `${step}/${file}`,
+            createHash('sha256')
+              .update(readFileSync(join(checkpoints, step, file)))
+              .digest('hex'),
+          ]),
+      ),
   );
 }
 
@@ -86,23 +98,27 @@ test('one thread ends with the bytes of two', async () => {
   expect(hashes(join(folder, 'one'))).toEqual(whole);
 }, 120_000);
 
-test(`killed ${KILLS} times and resumed, a run ends with the bytes of one that was left alone`, async () => {
-  const random = rng(Number(process.env['SEED'] ?? 1)).at('kill');
-  let [killed, finished] = [0, 0];
-  for (let attempt = 0; killed < KILLS; attempt++) {
-    const dir = join(folder, `killed-${finished}`);
-    // Two of three fall into training and saving, the third anywhere.
-    const kill: Kill = { from: attempt % 3 === 2 ? 'process' : 'training', after: 1000 * seconds * 0.6 * random.uniform(attempt) };
-    const { code } = await train(dir, { threads: 1 + (attempt % 2), kill });
-    if (code === null) killed++;
-    else {
-      expect(code).toBe(0);
-      expect(hashes(dir)).toEqual(whole);
-      finished++;
+test(
+  `killed ${KILLS} times and resumed, a run ends with the bytes of one that was left alone`,
+  async () => {
+    const random = rng(Number(process.env['SEED'] ?? 1)).at('kill');
+    let [killed, finished] = [0, 0];
+    for (let attempt = 0; killed < KILLS; attempt++) {
+      const dir = join(folder, `killed-${finished}`);
+      // Two of three fall into training and saving, the third anywhere.
+      const kill: Kill = { from: attempt % 3 === 2 ? 'process' : 'training', after: 1000 * seconds * 0.6 * random.uniform(attempt) };
+      const { code } = await train(dir, { threads: 1 + (attempt % 2), kill });
+      if (code === null) killed++;
+      else {
+        expect(code).toBe(0);
+        expect(hashes(dir)).toEqual(whole);
+        finished++;
+      }
     }
-  }
-  const dir = join(folder, `killed-${finished}`);
-  const ended = await train(dir, { threads: 2 });
-  expect(ended.code, ended.said).toBe(0);
-  expect(hashes(dir)).toEqual(whole);
-}, 60_000 + 30_000 * KILLS);
+    const dir = join(folder, `killed-${finished}`);
+    const ended = await train(dir, { threads: 2 });
+    expect(ended.code, ended.said).toBe(0);
+    expect(hashes(dir)).toEqual(whole);
+  },
+  60_000 + 30_000 * KILLS,
+);

@@ -1,7 +1,21 @@
 /** Runs conformance cases: the op alone, its decomposition, and its gradient, on any executor. */
 import { rng } from '../src/base/index.ts';
 import {
-  type ArgumentSpec, type Case, type Executor, type Fill, gradient, mul, opNamed, rulesOf, sizeOf, sum, type Tensor, type Tensors, trace, add, type Program,
+  type ArgumentSpec,
+  type Case,
+  type Executor,
+  type Fill,
+  gradient,
+  mul,
+  opNamed,
+  rulesOf,
+  sizeOf,
+  sum,
+  type Tensor,
+  type Tensors,
+  trace,
+  add,
+  type Program,
 } from '../src/exec/index.ts';
 import { apply } from '../src/graph/index.ts';
 
@@ -10,24 +24,34 @@ export type Numbers = Float32Array | Float64Array | Int32Array;
 /** The numbers of a generated operand: a pure function of the case and the operand's name. */
 export function fill({ shape, dtype, values, below, shift = 0 }: Fill, seed: string): Float32Array | Int32Array {
   const random = rng(7).at(seed);
-  const make = (i: number): number => values?.[i] ?? (below === undefined ? random.normal(i) + (shift ? Math.sign(random.normal(i) + shift) * shift : 0) : random.below(below, i));
+  const make = (i: number): number =>
+    values?.[i] ??
+    (below === undefined ? random.normal(i) + (shift ? Math.sign(random.normal(i) + shift) * shift : 0) : random.below(below, i));
   const size = sizeOf(shape);
   return dtype === 'i32' ? Int32Array.from({ length: size }, (_, i) => make(i)) : Float32Array.from({ length: size }, (_, i) => make(i));
 }
 
-const specsOf = (c: Case): Record<string, ArgumentSpec> => Object.fromEntries(Object.entries(c.inputs).map(([k, v]) => [k, { shape: v.shape, dtype: v.dtype }]));
+const specsOf = (c: Case): Record<string, ArgumentSpec> =>
+  Object.fromEntries(Object.entries(c.inputs).map(([k, v]) => [k, { shape: v.shape, dtype: v.dtype }]));
 
 const outputsOf = (op: string, args: Readonly<Record<string, Tensor>>, c: Case): Record<string, Tensor> => {
   const definition = opNamed(op)!;
-  const made = apply(definition, definition.inputs.map((k) => args[k]!), c.attrs ?? {});
+  const made = apply(
+    definition,
+    definition.inputs.map((k) => args[k]!),
+    c.attrs ?? {},
+  );
   return Object.fromEntries(definition.outputs.map((k, i) => [k, made[i]!]));
 };
 
 /** One op as a program that overwrites nothing. */
-export const programOf = (op: string, c: Case): Program => trace(`${op}: ${c.about}`, specsOf(c), (args) => ({ results: outputsOf(op, args, c) }));
+export const programOf = (op: string, c: Case): Program =>
+  trace(`${op}: ${c.about}`, specsOf(c), (args) => ({ results: outputsOf(op, args, c) }));
 
 export const decomposedProgram = (op: string, c: Case): Program =>
-  trace(`${op} decomposed`, specsOf(c), (args) => ({ results: { ...rulesOf(op).decompose!(args as Tensors<never>, c.attrs ?? {}) } as Record<string, Tensor> }));
+  trace(`${op} decomposed`, specsOf(c), (args) => ({
+    results: { ...rulesOf(op).decompose!(args as Tensors<never>, c.attrs ?? {}) } as Record<string, Tensor>,
+  }));
 
 /** A scalar that weighs every float output by fixed random numbers, and its gradients. */
 export function gradientProgram(op: string, c: Case): { program: Program; wrt: string[] } {
@@ -36,7 +60,10 @@ export function gradientProgram(op: string, c: Case): { program: Program; wrt: s
   const program = trace(`${op} gradient`, { ...specsOf(c), ...weights }, (args) => {
     const outputs = Object.entries(outputsOf(op, args, c)).filter(([k, t]) => t.dtype === 'f32' && `weight.${k}` in weights);
     const loss = outputs.map(([k, t]) => sum(mul(t, args[`weight.${k}`]!))).reduce((a, b) => add(a, b));
-    const grads = gradient(loss, wrt.map((k) => args[k]!));
+    const grads = gradient(
+      loss,
+      wrt.map((k) => args[k]!),
+    );
     return { results: { loss, ...Object.fromEntries(wrt.map((k, i) => [`d.${k}`, grads[i]!])) } };
   });
   return { program, wrt };
@@ -59,7 +86,11 @@ export function numbersOf(program: Program, c: Case): Record<string, Float32Arra
 }
 
 /** Runs a program once on these numbers and returns its results. */
-export async function evaluate(executor: Executor, program: Program, numbers: Readonly<Record<string, Float32Array | Int32Array>>): Promise<Record<string, Numbers>> {
+export async function evaluate(
+  executor: Executor,
+  program: Program,
+  numbers: Readonly<Record<string, Float32Array | Int32Array>>,
+): Promise<Record<string, Numbers>> {
   const loaded = await executor.load(program);
   const inputs = Object.fromEntries(program.arguments.map((a) => [a.name, executor.put(numbers[a.name]!, a)]));
   const results = await loaded.run(inputs);

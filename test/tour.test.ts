@@ -13,8 +13,13 @@ test('the tour trains, writes and inspects in at most 60 lines', () => {
     const said = execFileSync(process.execPath, ['--import', 'tsx', 'docs/tour.ts', runs], { cwd: root, encoding: 'utf8' });
     expect(said).toMatch(/step 40: \d\.\d{3} nats/);
     expect(said).toMatch(/The country./);
-    for (const id of ['context-independent-specialization', 'early-routing-learning', 'drop-towards-the-end']) expect(said).toContain(`${id}: layer 1 `);
-    expect(readFileSync(join(root, 'docs', 'tour.ts'), 'utf8').trimEnd().split('\n').length).toBeLessThanOrEqual(60);
+    for (const id of ['context-independent-specialization', 'early-routing-learning', 'drop-towards-the-end'])
+      expect(said).toContain(`${id}: layer 1 `);
+    expect(
+      readFileSync(join(root, 'docs', 'tour.ts'), 'utf8')
+        .trimEnd()
+        .split('\n').length,
+    ).toBeLessThanOrEqual(60);
   } finally {
     rmSync(runs, { recursive: true, force: true });
   }

@@ -9,6 +9,9 @@ test('the nearest name is found through a slip, and nothing is guessed from afar
 });
 
 test('an error carries code, place and hint, and all problems at once', () => {
-  const error = new UserError('E_CONFIG', EXIT.usage, [{ message: 'a: bad', place: 'override a=1' }, { message: 'b: bad', hint: 'did you mean c?' }]);
+  const error = new UserError('E_CONFIG', EXIT.usage, [
+    { message: 'a: bad', place: 'override a=1' },
+    { message: 'b: bad', hint: 'did you mean c?' },
+  ]);
   expect(error.message).toBe('error[E_CONFIG] a: bad · at override a=1\nerror[E_CONFIG] b: bad · did you mean c?');
 });

@@ -7,7 +7,16 @@ const mean = (x: readonly number[]): number => x.reduce((a, b) => a + b, 0) / x.
 
 test('a number is a function of seed, path and index alone', () => {
   expect(rng(1).at('a', 2).u32(3)).toBe(rng(1).at('a', 2).u32(3));
-  const others = [rng(2).at('a', 2).u32(3), rng(1).at('b', 2).u32(3), rng(1).at('a', 3).u32(3), rng(1).at('a', 2).u32(4), rng(1).at('a').at('x', 2).u32(3), rng(2 ** 40 + 1).at('a', 2).u32(3)];
+  const others = [
+    rng(2).at('a', 2).u32(3),
+    rng(1).at('b', 2).u32(3),
+    rng(1).at('a', 3).u32(3),
+    rng(1).at('a', 2).u32(4),
+    rng(1).at('a').at('x', 2).u32(3),
+    rng(2 ** 40 + 1)
+      .at('a', 2)
+      .u32(3),
+  ];
   expect(new Set([rng(1).at('a', 2).u32(3), ...others]).size).toBe(7);
 });
 

@@ -1,8 +1,26 @@
 /** Kernels one by one, on the shapes of the peers' `quick` model and on larger ones. */
 import { rng } from '../base/index.ts';
 import {
-  add, type ArgumentSpec, attention, type CpuExecutor, gatedProduct, gather, gradient, groupedMatmul, linearCrossEntropy, matmul, mul, rmsNorm, rope, scalar,
-  sizeOf, softmax, sum, type Tensor, topk, trace,
+  add,
+  type ArgumentSpec,
+  attention,
+  type CpuExecutor,
+  gatedProduct,
+  gather,
+  gradient,
+  groupedMatmul,
+  linearCrossEntropy,
+  matmul,
+  mul,
+  rmsNorm,
+  rope,
+  scalar,
+  sizeOf,
+  softmax,
+  sum,
+  type Tensor,
+  topk,
+  trace,
 } from '../infer/index.ts';
 import { measure, row, type Row, type Work } from './measure.ts';
 
@@ -47,7 +65,14 @@ const grouped = (E: number, rows: number, D: number, F: number, backward: boolea
 const attentionKernel = (B: number, S: number, heads: number, size: number, backward: boolean): Kernel => ({
   name: backward ? 'attention, forward and backward' : 'attention',
   shape: `${B}×${heads}×${S}×${size}`,
-  specs: { q: f(B, S, heads * size), k: f(B, S, heads * size), v: f(B, S, heads * size), segments: i(B, S), start: i(), dy: f(B, S, heads * size) },
+  specs: {
+    q: f(B, S, heads * size),
+    k: f(B, S, heads * size),
+    v: f(B, S, heads * size),
+    segments: i(B, S),
+    start: i(),
+    dy: f(B, S, heads * size),
+  },
   build({ q, k, v, segments, start, dy }) {
     const y = attention({ q: q!, k: k!, v: v!, querySegments: segments!, keySegments: segments!, start: start! }, { heads, scale: 1 });
     if (!backward) return { y };
@@ -71,21 +96,37 @@ const crossEntropy = (T: number, D: number, V: number): Kernel => ({
 
 const memoryBound = (name: string, specs: Kernel['specs'], build: Kernel['build']): Kernel => ({
   name,
-  shape: Object.values(specs).map((s) => s.shape.join('×') || '1').join(' '),
+  shape: Object.values(specs)
+    .map((s) => s.shape.join('×') || '1')
+    .join(' '),
   specs,
   build,
   flops: 0,
 });
 
 const KERNELS: readonly Kernel[] = [
-  ...(['NN', 'NT', 'TN'] as const).flatMap((t) => [product(2048, 1024, 256, t), product(2048, 256, 1024, t), product(2048, 768, 768, t), product(2048, 3072, 768, t)]),
-  grouped(16, 64, 768, 512, false), grouped(16, 256, 256, 1024, false), grouped(64, 64, 256, 512, false),
-  grouped(16, 64, 768, 512, true), grouped(16, 256, 256, 1024, true),
-  attentionKernel(8, 256, 8, 32, false), attentionKernel(8, 256, 8, 32, true), attentionKernel(1, 2048, 12, 64, false), attentionKernel(1, 2048, 12, 64, true),
-  crossEntropy(2048, 256, 8192), crossEntropy(1024, 768, 32_128),
+  ...(['NN', 'NT', 'TN'] as const).flatMap((t) => [
+    product(2048, 1024, 256, t),
+    product(2048, 256, 1024, t),
+    product(2048, 768, 768, t),
+    product(2048, 3072, 768, t),
+  ]),
+  grouped(16, 64, 768, 512, false),
+  grouped(16, 256, 256, 1024, false),
+  grouped(64, 64, 256, 512, false),
+  grouped(16, 64, 768, 512, true),
+  grouped(16, 256, 256, 1024, true),
+  attentionKernel(8, 256, 8, 32, false),
+  attentionKernel(8, 256, 8, 32, true),
+  attentionKernel(1, 2048, 12, 64, false),
+  attentionKernel(1, 2048, 12, 64, true),
+  crossEntropy(2048, 256, 8192),
+  crossEntropy(1024, 768, 32_128),
   memoryBound('rms norm', { x: f(8192, 768), scale: f(768) }, ({ x, scale }) => ({ y: rmsNorm(x!, scale!, { eps: 1e-6 }) })),
   memoryBound('gated product', { g: f(4096, 4096), u: f(4096, 2048) }, ({ g, u }) => ({ y: gatedProduct(g!, u!) })),
-  memoryBound('rope', { x: f(8192, 768), positions: i(8192) }, ({ x, positions }) => ({ y: rope(x!, positions!, { heads: 12, theta: 1e4 }) })),
+  memoryBound('rope', { x: f(8192, 768), positions: i(8192) }, ({ x, positions }) => ({
+    y: rope(x!, positions!, { heads: 12, theta: 1e4 }),
+  })),
   memoryBound('fused elementwise', { a: f(4096, 2048), b: f(4096, 2048) }, ({ a, b }) => ({ y: add(mul(a!, b!), scalar(1)) })),
   memoryBound('embedding', { x: f(32_128, 768), ids: i(8192) }, ({ x, ids }) => ({ y: gather(x!, ids!) })),
   memoryBound('router softmax and top 2', { x: f(8192, 16) }, ({ x }) => ({ ...topk(softmax(x!), 2) })),
@@ -113,7 +154,13 @@ function operand(name: string, shape: readonly number[], dtype: 'f32' | 'i32'): 
 }
 
 /** Every operand read once and every result written once. */
-function workOf(kernel: Kernel, program: { readonly code: readonly { readonly out: readonly ({ readonly id: string; readonly shape: readonly number[] } | undefined)[] }[]; readonly results: readonly { readonly value: string }[] }): Work {
+function workOf(
+  kernel: Kernel,
+  program: {
+    readonly code: readonly { readonly out: readonly ({ readonly id: string; readonly shape: readonly number[] } | undefined)[] }[];
+    readonly results: readonly { readonly value: string }[];
+  },
+): Work {
   const read = Object.values(kernel.specs).reduce((n, s) => n + 4 * sizeOf(s.shape), 0);
   const values = program.code.flatMap((c) => c.out);
   const written = program.results.reduce((n, r) => n + 4 * sizeOf(values.find((v) => v?.id === r.value)?.shape ?? []), 0);

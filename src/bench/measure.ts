@@ -23,7 +23,7 @@ export async function measure(executor: CpuExecutor, run: () => Promise<unknown>
   for (let attempt = 0; attempt < TRIES && (best?.drift ?? 1) > STEADY; attempt++) {
     const before = probe(executor);
     const times: number[] = [];
-    for (const start = performance.now(); times.length < 3 || performance.now() - start < seconds * 1000; ) {
+    for (const start = performance.now(); times.length < 3 || performance.now() - start < seconds * 1000;) {
       const from = performance.now();
       await run();
       times.push((performance.now() - from) / 1000);
@@ -34,7 +34,10 @@ export async function measure(executor: CpuExecutor, run: () => Promise<unknown>
       median_s: times[Math.floor(times.length / 2)]!,
       min_s: times[0]!,
       peak: Math.max(before.peak, after.peak),
-      bandwidth: { read: Math.max(before.bandwidth.read, after.bandwidth.read), update: Math.max(before.bandwidth.update, after.bandwidth.update) },
+      bandwidth: {
+        read: Math.max(before.bandwidth.read, after.bandwidth.read),
+        update: Math.max(before.bandwidth.update, after.bandwidth.update),
+      },
     };
     const drift = Math.abs(before.peak - after.peak) / measured.peak;
     if (!best || drift < best.drift) best = { measured, drift };

@@ -27,7 +27,11 @@ export type StepConfigName = keyof typeof CONFIGS;
 export const peerRecipe = (name: StepConfigName): Recipe => recipe(CONFIGS[name]);
 
 /** Measures one step of a recipe. Drops are counted as work not done, as the peers do. */
-export async function benchStep(executor: CpuExecutor, r: Recipe, seconds = 4): Promise<{ readonly row: Row; readonly session: StepProfile }> {
+export async function benchStep(
+  executor: CpuExecutor,
+  r: Recipe,
+  seconds = 4,
+): Promise<{ readonly row: Row; readonly session: StepProfile }> {
   const model = FAMILIES[r.model.family](r.model);
   const session = await openSession(model, r, executor);
   session.restore({ parameters: initialValues(model, r.seed) });
@@ -54,7 +58,11 @@ export async function benchStep(executor: CpuExecutor, r: Recipe, seconds = 4): 
   );
   // A choice multiplies the 4·H·F weights of an expert: once forward, twice backward, two FLOPs each.
   const flops = trainingFlops(model, rows, r.data.length) - dropped * 6 * 4 * r.model.hidden * r.model.inner;
-  const measuredRow = row(`training step, ${r.name}`, `${rows}×${r.data.length}`, executor.facts.threads, measured, { flops, bytes: 0, writes: true });
+  const measuredRow = row(`training step, ${r.name}`, `${rows}×${r.data.length}`, executor.facts.threads, measured, {
+    flops,
+    bytes: 0,
+    writes: true,
+  });
   const profile = session.profile();
   session.close();
   return { row: { ...measuredRow, tok_per_s: tokens / measured.median_s, model_flops: flops }, session: profile };

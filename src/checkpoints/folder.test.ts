@@ -3,13 +3,30 @@ import { concat, rng, UserError } from '../base/index.ts';
 import { openmoe, OPENMOE_DEFAULTS, sizeOf } from '../models/index.ts';
 import { type FolderFile, modelFiles, readModel, readWeights } from './index.ts';
 
-const model = openmoe({ ...OPENMOE_DEFAULTS, vocab: 40, hidden: 6, inner: 5, layers: 2, heads: 2, headSize: 4, moeInterval: 2, experts: 3, groupSize: 77 });
-const values = new Map(model.list.map((p) => [p.path, Float32Array.from({ length: sizeOf(p.shape) }, (_, i) => rng(1).at(p.path).normal(i))]));
+const model = openmoe({
+  ...OPENMOE_DEFAULTS,
+  vocab: 40,
+  hidden: 6,
+  inner: 5,
+  layers: 2,
+  heads: 2,
+  headSize: 4,
+  moeInterval: 2,
+  experts: 3,
+  groupSize: 77,
+});
+const values = new Map(
+  model.list.map((p) => [p.path, Float32Array.from({ length: sizeOf(p.shape) }, (_, i) => rng(1).at(p.path).normal(i))]),
+);
 
 const bytesOf = ({ chunks }: FolderFile): Uint8Array => (chunks instanceof Uint8Array ? chunks : concat([...chunks].map((c) => c.slice())));
 const files = new Map(modelFiles(model, (path) => values.get(path)!).map((f) => [f.name, bytesOf(f)]));
-const reader = (changed: Record<string, Uint8Array> = {}) => (name: string) => Promise.resolve(changed[name] ?? files.get(name)!);
-const config = (change: object): Uint8Array => new TextEncoder().encode(JSON.stringify({ ...(JSON.parse(new TextDecoder().decode(files.get('config.json'))) as object), ...change }));
+const reader =
+  (changed: Record<string, Uint8Array> = {}) =>
+  (name: string) =>
+    Promise.resolve(changed[name] ?? files.get(name)!);
+const config = (change: object): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify({ ...(JSON.parse(new TextDecoder().decode(files.get('config.json'))) as object), ...change }));
 
 describe('a Hugging Face folder', () => {
   test('gives back the model and every weight, to the bit', async () => {

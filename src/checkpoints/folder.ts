@@ -11,7 +11,10 @@ export interface FolderFile {
 const WEIGHTS = 'model.safetensors';
 const CONFIG = 'config.json';
 
-export const jsonFile = (name: string, value: unknown): FolderFile => ({ name, chunks: new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`) });
+export const jsonFile = (name: string, value: unknown): FolderFile => ({
+  name,
+  chunks: new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`),
+});
 
 /** The files of a model whose parameters `read` gives by path, in our orientation. */
 export function modelFiles(model: Model, read: (path: string) => Float32Array): FolderFile[] {
@@ -24,7 +27,13 @@ export function modelFiles(model: Model, read: (path: string) => Float32Array): 
   return [
     jsonFile(CONFIG, model.foreignConfig()),
     jsonFile('generation_config.json', { bos_token_id: 0, eos_token_id: 1, pad_token_id: 0, max_length: maxPositions }),
-    { name: WEIGHTS, chunks: tensorFile(model.list.map((p) => ({ name: p.foreign.name, shape: foreignShape(p) })), foreign) },
+    {
+      name: WEIGHTS,
+      chunks: tensorFile(
+        model.list.map((p) => ({ name: p.foreign.name, shape: foreignShape(p) })),
+        foreign,
+      ),
+    },
   ];
 }
 
@@ -51,7 +60,8 @@ function transposed(x: Float32Array, rows: number, cols: number): Float32Array {
   const TILE = 32;
   for (let r0 = 0; r0 < rows; r0 += TILE)
     for (let c0 = 0; c0 < cols; c0 += TILE)
-      for (let r = r0; r < Math.min(rows, r0 + TILE); r++) for (let c = c0; c < Math.min(cols, c0 + TILE); c++) y[c * rows + r] = x[r * cols + c]!;
+      for (let r = r0; r < Math.min(rows, r0 + TILE); r++)
+        for (let c = c0; c < Math.min(cols, c0 + TILE); c++) y[c * rows + r] = x[r * cols + c]!;
   return y;
 }
 
@@ -92,7 +102,14 @@ export async function readModel(readFile: ReadFile, place: string): Promise<Mode
   const family = ({ moe: 'openmoe', twin: 'dense-twin', none: 'dense' } as const)[kind as string];
   if (!family) wrong.push('openmoe_sparse_kind');
   if (wrong.length > 0)
-    throw new UserError('E_MODEL_CONFIG', EXIT.damaged, wrong.map((key) => ({ message: `${key}: ${JSON.stringify(config[key]) ?? 'missing'} is not what an OpenMoE config holds`, place: at })));
+    throw new UserError(
+      'E_MODEL_CONFIG',
+      EXIT.damaged,
+      wrong.map((key) => ({
+        message: `${key}: ${JSON.stringify(config[key]) ?? 'missing'} is not what an OpenMoE config holds`,
+        place: at,
+      })),
+    );
   return FAMILIES[family!](c);
 }
 

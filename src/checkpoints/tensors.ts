@@ -8,7 +8,10 @@ export interface NamedTensor {
 
 /** Chunks of a safetensors file whose tensors `read` gives one after another. */
 export function* tensorFile(tensors: readonly NamedTensor[], read: (name: string) => Float32Array): Generator<Uint8Array> {
-  const plan = layout(tensors.map((t) => ({ ...t, dtype: 'F32' as const })), { format: 'pt' });
+  const plan = layout(
+    tensors.map((t) => ({ ...t, dtype: 'F32' as const })),
+    { format: 'pt' },
+  );
   yield plan.header;
   for (const { name } of plan.tensors) {
     const values = read(name);
@@ -24,7 +27,9 @@ export function readTensors(bytes: Uint8Array, expected: readonly NamedTensor[],
   const { tensors } = readHeader(bytes, bytes.length, place);
   const wanted = new Map(expected.map((t) => [t.name, t]));
   const problems = [
-    ...expected.filter((t) => !tensors.has(t.name)).map((t) => ({ message: `${t.name} is missing`, place, hint: suggest(t.name, [...tensors.keys()].slice(0, 2000)) })),
+    ...expected
+      .filter((t) => !tensors.has(t.name))
+      .map((t) => ({ message: `${t.name} is missing`, place, hint: suggest(t.name, [...tensors.keys()].slice(0, 2000)) })),
     ...[...tensors.keys()].filter((name) => !wanted.has(name)).map((name) => ({ message: `${name} does not belong to this model`, place })),
     ...[...tensors.values()].flatMap((t) => mismatch(t, wanted.get(t.name), place)),
   ];

@@ -106,7 +106,7 @@ describe.runIf(engineIsBuilt())('train', () => {
   });
 
   test('training that diverges ends with exit 7, names the last good checkpoint, and the run says so', async () => {
-    const run = join(folder, 'runs', 'diverged');
+    const run = join(folder, 'diverged');
     const { exit, err } = await openmoe('train', ...recipe, 'schedule.kind=constant', 'schedule.base=1e6', '--run', run);
     expect(exit).toBe(7);
     expect(err).toMatch(/error\[E_DIVERGED\] training diverged at step \d+.*the last good checkpoint is that of step \d+/);

@@ -1,5 +1,22 @@
 import { describe, expect, test } from 'vitest';
-import { add, exp, fuse, gradient, lower, matmul, mul, opNamed, plan, print, type Program, reshape, rmsNorm, sizeOf, sum, trace } from './index.ts';
+import {
+  add,
+  exp,
+  fuse,
+  gradient,
+  lower,
+  matmul,
+  mul,
+  opNamed,
+  plan,
+  print,
+  type Program,
+  reshape,
+  rmsNorm,
+  sizeOf,
+  sum,
+  trace,
+} from './index.ts';
 
 const f = (...shape: number[]) => ({ shape });
 
@@ -9,7 +26,9 @@ describe('gradient', () => {
     expect(print(program)).toMatch(/constant\(\) value=0 dtype=0 shape=\[3\]/);
   });
   test('only a scalar can be differentiated', () => {
-    expect(() => trace('vector', { a: f(2) }, ({ a }) => ({ results: { da: gradient(a!, [a!])[0]! } }))).toThrow('gradient: loss must be a scalar, got [2]');
+    expect(() => trace('vector', { a: f(2) }, ({ a }) => ({ results: { da: gradient(a!, [a!])[0]! } }))).toThrow(
+      'gradient: loss must be a scalar, got [2]',
+    );
   });
 });
 
@@ -76,11 +95,14 @@ describe('plan', () => {
       i.out.flatMap((v) => {
         const place = v && places.get(v.id)!;
         if (!v || !place || !('offset' in place)) return [];
-        const dies = program.results.some((r) => r.value === v.id) ? program.code.length : program.code.findLastIndex((o) => o.in.includes(v.id));
+        const dies = program.results.some((r) => r.value === v.id)
+          ? program.code.length
+          : program.code.findLastIndex((o) => o.in.includes(v.id));
         return [{ id: v.id, from: place.offset, to: place.offset + 4 * sizeOf(v.shape), born, dies }];
       }),
     );
     for (const a of lives)
-      for (const b of lives) if (a.id < b.id && a.born < b.dies && b.born < a.dies) expect(a.to <= b.from || b.to <= a.from, `${a.id} and ${b.id}`).toBe(true);
+      for (const b of lives)
+        if (a.id < b.id && a.born < b.dies && b.born < a.dies) expect(a.to <= b.from || b.to <= a.from, `${a.id} and ${b.id}`).toBe(true);
   });
 });

@@ -26,7 +26,11 @@ export function emit(name: string, args: readonly Tensor[], roots: readonly Root
     attrs: node.attrs,
   }));
   const list: Argument[] = args.map(({ name: n, dtype, shape, role }, i) => ({ id: `a${i}`, name: n!, dtype, shape, role: role! }));
-  const results: Result[] = roots.map((r) => ({ name: r.name, value: idOf(r.tensor, ids), ...(r.updates !== undefined && { updates: r.updates }) }));
+  const results: Result[] = roots.map((r) => ({
+    name: r.name,
+    value: idOf(r.tensor, ids),
+    ...(r.updates !== undefined && { updates: r.updates }),
+  }));
   return { name, arguments: list, code, results };
 }
 

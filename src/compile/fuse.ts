@@ -11,7 +11,10 @@ export function fuse(program: Program): Program {
   const absorbed = new Set<Instruction>();
   for (const instruction of program.code) {
     if (!isElementwise(instruction)) continue;
-    const group = [...instruction.in.flatMap((id) => [...(absorbable(id, instruction, facts) ? groups.get(facts.maker.get(id)!)! : [])]), instruction];
+    const group = [
+      ...instruction.in.flatMap((id) => [...(absorbable(id, instruction, facts) ? groups.get(facts.maker.get(id)!)! : [])]),
+      instruction,
+    ];
     for (const id of instruction.in) if (absorbable(id, instruction, facts)) absorbed.add(facts.maker.get(id)!);
     groups.set(instruction, [...new Set(group)]);
   }
@@ -64,7 +67,10 @@ function absorbable(id: string, reader: Instruction, { maker, uses, fragile, pla
 /** One loop for instructions in order, the last of which makes the result. */
 function join(group: readonly Instruction[], facts: Facts): FusedInstruction {
   const inside = new Set(group.flatMap((i) => i.out.map((v) => v!.id)));
-  const outside = [...new Set(group.flatMap((i) => i.in).filter((id) => !inside.has(id)))].map((id) => ({ id, source: sourceOf(id, facts) }));
+  const outside = [...new Set(group.flatMap((i) => i.in).filter((id) => !inside.has(id)))].map((id) => ({
+    id,
+    source: sourceOf(id, facts),
+  }));
   const operands = [...new Set(outside.flatMap(({ source }) => (typeof source === 'string' ? [source] : [])))];
   const immediates: Immediate[] = [];
   const register = new Map<string, number>();

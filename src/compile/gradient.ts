@@ -23,8 +23,7 @@ export function gradient(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
 function dependents(nodes: readonly Node[], wrt: readonly Tensor[]): Set<Node> {
   const sources = new Set(wrt);
   const found = new Set<Node>();
-  for (const node of nodes)
-    if (node.inputs.some((x) => sources.has(x) || (x.node && found.has(x.node)))) found.add(node);
+  for (const node of nodes) if (node.inputs.some((x) => sources.has(x) || (x.node && found.has(x.node)))) found.add(node);
   return found;
 }
 

@@ -10,12 +10,23 @@ export function lower(program: Program, known: (op: string) => boolean): Program
   const args = program.arguments.map((a) => argument(a.name, a.shape, a));
   const values = new Map<string, Tensor>(program.arguments.map((a, i) => [a.id, args[i]!]));
   for (const i of program.code) {
-    const outputs = rebuilt(i, i.in.map((id) => values.get(id)!), known);
+    const outputs = rebuilt(
+      i,
+      i.in.map((id) => values.get(id)!),
+      known,
+    );
     i.out.forEach((v, n) => v && values.set(v.id, outputs[n]!));
   }
   const roots: Root[] = program.results.map((r) => ({ ...r, tensor: values.get(r.value)! }));
   const simple = simplify(roots.map((r) => r.tensor));
-  return lower(emit(program.name, args, roots.map((r, n) => ({ ...r, tensor: simple[n]! }))), known);
+  return lower(
+    emit(
+      program.name,
+      args,
+      roots.map((r, n) => ({ ...r, tensor: simple[n]! })),
+    ),
+    known,
+  );
 }
 
 function rebuilt(i: Instruction, inputs: readonly Tensor[], known: (op: string) => boolean): readonly Tensor[] {

@@ -79,7 +79,9 @@ function sharedWith(i: Instruction, value: Value, s: Situation): Block | number 
   const outputs = opNamed(i.op)?.outputs;
   const operand = outputs && traits?.updates?.[outputs[i.out.indexOf(value)]!];
   const candidates = operand ? [i.in[opNamed(i.op)!.inputs.indexOf(operand)]!] : 'steps' in i ? i.in : [];
-  return candidates.map((id) => takeOver(id, value, s, { once: !operand && i.in.filter((x) => x === id).length > 1 })).find((b) => b !== undefined);
+  return candidates
+    .map((id) => takeOver(id, value, s, { once: !operand && i.in.filter((x) => x === id).length > 1 }))
+    .find((b) => b !== undefined);
 }
 
 function takeOver(id: string, value: Value, s: Situation, { once }: { once: boolean }): Block | number | undefined {
@@ -97,7 +99,10 @@ function arrange(blocks: readonly Block[]): number {
   const placed: Block[] = [];
   let bytes = 0;
   for (const block of blocks.toSorted((a, b) => b.bytes - a.bytes || a.born - b.born)) {
-    block.offset = lowestGap(block, placed.filter((p) => p.born <= block.dies && block.born <= p.dies));
+    block.offset = lowestGap(
+      block,
+      placed.filter((p) => p.born <= block.dies && block.born <= p.dies),
+    );
     placed.push(block);
     bytes = Math.max(bytes, block.offset + block.bytes);
   }

@@ -11,7 +11,10 @@ export function print(program: Program): string {
 
 function call(i: Instruction | FusedInstruction): string {
   const attrs = Object.entries(i.attrs).map(([k, v]) => `${k}=${typeof v === 'number' ? v : `[${v}]`}`);
-  const steps = 'steps' in i ? ` { ${i.steps.map((s, n) => `r${n + i.in.length + i.immediates.length}=${s.op}(${s.in.map((r) => register(i, r))})`).join(' ')} }` : '';
+  const steps =
+    'steps' in i
+      ? ` { ${i.steps.map((s, n) => `r${n + i.in.length + i.immediates.length}=${s.op}(${s.in.map((r) => register(i, r))})`).join(' ')} }`
+      : '';
   return `${i.op}(${i.in.join(', ')})${attrs.length ? ` ${attrs.join(' ')}` : ''}${steps}`;
 }
 const register = (i: FusedInstruction, r: number): string =>

@@ -17,7 +17,11 @@ export function simplify(roots: readonly Tensor[]): Tensor[] {
     return outputs;
   };
   for (const node of reachable(roots)) {
-    const outputs = build(node.op, node.inputs.map((t) => made.get(t) ?? t), node.attrs);
+    const outputs = build(
+      node.op,
+      node.inputs.map((t) => made.get(t) ?? t),
+      node.attrs,
+    );
     node.outputs.forEach((t, i) => made.set(t, outputs[i]!));
   }
   return roots.map((t) => made.get(t) ?? t);

@@ -33,5 +33,9 @@ export function trace(
   const watched = [...(taps as Taps)].filter(([key]) => watch(key)).map(([key, tensor]) => ({ name: key, tensor }));
   const all = [...roots, ...watched];
   const simple = simplify(all.map((r) => r.tensor));
-  return emit(name, args, all.map((r, i) => ({ ...r, tensor: simple[i]! })));
+  return emit(
+    name,
+    args,
+    all.map((r, i) => ({ ...r, tensor: simple[i]! })),
+  );
 }

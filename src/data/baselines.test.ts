@@ -53,7 +53,12 @@ test('Kneser–Ney by hand: 2 3 2 3 2 4 2 after 0', () => {
 });
 
 test('on a chain with a known entropy rate the bigram comes near it, the unigram does not', () => {
-  const { unigram: one, bigram: two, trainTokens, validationTokens } = baselines([batchOf([chain('train', 40_000)])], [batchOf([chain('validation', 4000)])], V);
+  const {
+    unigram: one,
+    bigram: two,
+    trainTokens,
+    validationTokens,
+  } = baselines([batchOf([chain('train', 40_000)])], [batchOf([chain('validation', 4000)])], V);
   // Twenty ids: the fixed successor with 3/4 + 1/80, each other with 1/80, but for ids 0 and 20, which come by rule or by chance alone.
   const rate = -(0.7625 * Math.log(0.7625) + 19 * 0.0125 * Math.log(0.0125));
   expect(Math.abs(two - rate)).toBeLessThan(0.05);

@@ -40,7 +40,10 @@ function eachTarget({ tokens, targets, weights }: Batch, visit: (context: number
 }
 
 /** (N(w) + ½) / (N + V/2): Krichevsky and Trofimov's estimate. */
-export const unigram = ({ targets, total, vocabSize }: PairCounts) => (target: number): number => (targets[target]! + 0.5) / (total + vocabSize / 2);
+export const unigram =
+  ({ targets, total, vocabSize }: PairCounts) =>
+  (target: number): number =>
+    (targets[target]! + 0.5) / (total + vocabSize / 2);
 
 /**
  * Interpolated Kneser–Ney (Kneser & Ney 1995; Chen & Goodman 1998, 2.7), probability of `target` after `context`:

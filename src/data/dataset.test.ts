@@ -13,7 +13,11 @@ function corpus(documents: number): Source {
     domains: ['a', 'b', 'held'].map((name) => ({ name, licence: 'none', origin: 'this test', heldOut: name === 'held' })),
     async *documents() {
       for (const domain of ['a', 'b', 'held'])
-        for (let i = 0; i < documents; i++) yield { domain, text: domain === 'a' && i % 10 === 9 ? sentence(domain, i - 1).replace(/ \S+$/, ' changed') : sentence(domain, i) };
+        for (let i = 0; i < documents; i++)
+          yield {
+            domain,
+            text: domain === 'a' && i % 10 === 9 ? sentence(domain, i - 1).replace(/ \S+$/, ' changed') : sentence(domain, i),
+          };
     },
   };
 }
@@ -29,25 +33,30 @@ beforeAll(async () => {
   data = await prepare(source, tokenizer, { length: S, batch: 4 });
 });
 
-const rowsOf = (batch: Batch): string[] => Array.from({ length: batch.targets.length / S }, (_, r) => batch.targets.slice(r * S, (r + 1) * S).join());
+const rowsOf = (batch: Batch): string[] =>
+  Array.from({ length: batch.targets.length / S }, (_, r) => batch.targets.slice(r * S, (r + 1) * S).join());
 /** Documents (texts) whose ends a batch holds, cut at row starts. */
 const textsOf = (batch: Batch): string[] => rowsOf(batch).flatMap((r) => tokenizerText(r.split(',').map(Number)));
 const tokenizerText = (ids: number[]): string[] => {
   const texts: string[] = [];
-  for (let from = 0, at = ids.indexOf(1); at >= 0; from = at + 1, at = ids.indexOf(1, from)) texts.push(tokenizer.decode(ids.slice(from, at)));
+  for (let from = 0, at = ids.indexOf(1); at >= 0; from = at + 1, at = ids.indexOf(1, from))
+    texts.push(tokenizer.decode(ids.slice(from, at)));
   return texts.filter((t) => t.length > 60);
 };
 
 describe('the training stream', () => {
   test('is a pure function of (seed, step)', async () => {
     const again = await prepare(corpus(100), tokenizer, { length: S, batch: 4 });
-    for (const step of [0, 7, 1000]) expect(again.trainBatch({ seed: 3, step, batch: 4 })).toEqual(data.trainBatch({ seed: 3, step, batch: 4 }));
+    for (const step of [0, 7, 1000])
+      expect(again.trainBatch({ seed: 3, step, batch: 4 })).toEqual(data.trainBatch({ seed: 3, step, batch: 4 }));
     expect(data.trainBatch({ seed: 4, step: 0, batch: 4 })).not.toEqual(data.trainBatch({ seed: 3, step: 0, batch: 4 }));
     expect(again.hash).toBe(data.hash);
   });
 
   test('reads every row once an epoch, and rowsSeen names exactly the rows read', () => {
-    const epoch = Array.from({ length: Math.floor(data.trainRows / 4) }, (_, step) => rowsOf(data.trainBatch({ seed: 3, step, batch: 4 }))).flat();
+    const epoch = Array.from({ length: Math.floor(data.trainRows / 4) }, (_, step) =>
+      rowsOf(data.trainBatch({ seed: 3, step, batch: 4 })),
+    ).flat();
     expect(new Set(epoch).size).toBe(epoch.length);
     for (const steps of [1, 10, Math.floor(data.trainRows / 4)])
       expect([...data.rowsSeen({ seed: 3, steps, batch: 4 })].flatMap(rowsOf)).toEqual(epoch.slice(0, steps * 4));
@@ -67,7 +76,11 @@ describe('the training stream', () => {
 
 test('no text of one side, nor a near-duplicate of it, is on another', () => {
   const first = (text: string): string => text.slice(0, 50);
-  const train = new Set([...data.rowsSeen({ seed: 0, steps: data.trainRows, batch: 1 })].flatMap(rowsOf).map((r) => first(tokenizer.decode(r.split(',').map(Number)))));
+  const train = new Set(
+    [...data.rowsSeen({ seed: 0, steps: data.trainRows, batch: 1 })]
+      .flatMap(rowsOf)
+      .map((r) => first(tokenizer.decode(r.split(',').map(Number)))),
+  );
   const validation = [0, 1].flatMap((d) => rowsOf(data.validationRows(d, Infinity)));
   const probe = rowsOf(data.probeRows({ seed: 0, sequencesPerDomain: 1e6 }));
   for (const row of [...validation, ...probe]) expect(train.has(first(tokenizer.decode(row.split(',').map(Number))))).toBe(false);
@@ -81,7 +94,8 @@ test('every document of a source is on exactly one side, and sizes add up', asyn
     documents++;
     bytes += Buffer.byteLength(text);
   }
-  const sum = (part: 'documents' | 'bytes' | 'tokens'): number => data.counts.reduce((n, c) => n + SPLITS.reduce((m, s) => m + c[part][s], 0), 0);
+  const sum = (part: 'documents' | 'bytes' | 'tokens'): number =>
+    data.counts.reduce((n, c) => n + SPLITS.reduce((m, s) => m + c[part][s], 0), 0);
   expect([sum('documents'), sum('bytes')]).toEqual([documents, bytes]);
   expect(data.counts[2]!.documents).toEqual({ train: 0, validation: 0, probe: 100 });
   expect(data.counts[0]!.documents).toEqual({ train: 70, validation: 15, probe: 15 });
@@ -108,7 +122,9 @@ describe('the probe', () => {
 
   test('holds as many sequences of each domain, one segment each, and is a function of its arguments', () => {
     const { segments, domains } = probe();
-    expect(Array.from({ length: domains.length / S }, (_, r) => domains[r * S])).toEqual([0, 1, 2].flatMap((d) => Array.from({ length: 12 }, () => d)));
+    expect(Array.from({ length: domains.length / S }, (_, r) => domains[r * S])).toEqual(
+      [0, 1, 2].flatMap((d) => Array.from({ length: 12 }, () => d)),
+    );
     expect(segments.every((s) => s === 1)).toBe(true);
     expect(data.probeRows({ seed: 5, sequencesPerDomain: 12 })).toEqual(probe());
     expect(data.probeRows({ seed: 6, sequencesPerDomain: 12 })).not.toEqual(probe());
@@ -139,17 +155,35 @@ test('the hash changes with the text, the row length and the tokenizer', async (
 
 describe('what cannot be trained on', () => {
   test('less than one batch is refused with what there is and what is asked', async () => {
-    await expect(prepare(corpus(3), tokenizer, { length: 128, batch: 64 })).rejects.toThrow(/^error\[E_DATA_SMALL\] the training text fills \d+ rows of 128 tokens, one step reads 64 · at test corpus · /);
+    await expect(prepare(corpus(3), tokenizer, { length: 128, batch: 64 })).rejects.toThrow(
+      /^error\[E_DATA_SMALL\] the training text fills \d+ rows of 128 tokens, one step reads 64 · at test corpus · /,
+    );
   });
 
   test('a single document leaves nothing to validate on', async () => {
-    await expect(prepare({ ...corpus(1), domains: source.domains.slice(0, 2), async *documents() { yield { domain: 'a', text: 'word '.repeat(500) }; } }, tokenizer, { length: 8, batch: 1 }))
-      .rejects.toMatchObject({ code: 'E_DATA_SMALL', exit: 4 });
+    await expect(
+      prepare(
+        {
+          ...corpus(1),
+          domains: source.domains.slice(0, 2),
+          async *documents() {
+            yield { domain: 'a', text: 'word '.repeat(500) };
+          },
+        },
+        tokenizer,
+        { length: 8, batch: 1 },
+      ),
+    ).rejects.toMatchObject({ code: 'E_DATA_SMALL', exit: 4 });
   });
 
   test('an abort ends it', async () => {
     const reason = new Error('stop');
-    const endless: Source = { ...source, async *documents() { for (;;) yield* source.documents(); } };
+    const endless: Source = {
+      ...source,
+      async *documents() {
+        for (;;) yield* source.documents();
+      },
+    };
     await expect(prepare(endless, tokenizer, { length: S, batch: 4, signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
   });
 });
@@ -160,7 +194,11 @@ test('data.md names each domain with origin, licence, use and exact sizes', () =
   for (const [i, d] of data.domains.entries()) {
     const tokens = SPLITS.map((s) => data.counts[i]!.tokens[s]);
     const total = tokens.reduce((a, b) => a + b);
-    expect(text).toMatch(new RegExp(`\\| ${d.name} \\| 100 \\| [\\d,]+ \\| ${total.toLocaleString('en-US')} \\| \\d\\.\\d\\d \\| ${tokens.map((t) => t.toLocaleString('en-US')).join(' \\| ')} \\|`));
+    expect(text).toMatch(
+      new RegExp(
+        `\\| ${d.name} \\| 100 \\| [\\d,]+ \\| ${total.toLocaleString('en-US')} \\| \\d\\.\\d\\d \\| ${tokens.map((t) => t.toLocaleString('en-US')).join(' \\| ')} \\|`,
+      ),
+    );
   }
   expect(text).toContain(data.hash);
 });

@@ -68,7 +68,9 @@ export async function prepare(
 ): Promise<Dataset> {
   const documents = await tokenize(source, tokenizer, signal, onProgress);
   const cluster = clusters(documents.map((d) => d.sketch));
-  const sides = assign(documents.map(({ domain, hash }, i) => ({ domain, hash, cluster: cluster[i]!, heldOut: source.domains[domain]!.heldOut ?? false })));
+  const sides = assign(
+    documents.map(({ domain, hash }, i) => ({ domain, hash, cluster: cluster[i]!, heldOut: source.domains[domain]!.heldOut ?? false })),
+  );
   const on = (side: Split): Prepared[] => documents.filter((_, i) => sides[i] === side).sort((a, b) => a.domain - b.domain);
   const copies = new Set(documents.filter((_, i) => cluster[i] !== i));
   const examples = function* (list: readonly Prepared[]): Generator<Labelled> {
@@ -96,18 +98,34 @@ export async function prepare(
     validationRows(domain, atMost) {
       const rows = validation[domain]!;
       const random = rng(0).at('data/validation');
-      return gather(rows, Array.from({ length: Math.min(atMost, rows.count) }, (_, i) => permuted(i, rows.count, random)));
+      return gather(
+        rows,
+        Array.from({ length: Math.min(atMost, rows.count) }, (_, i) => permuted(i, rows.count, random)),
+      );
     },
     probeRows({ seed, sequencesPerDomain }) {
       const random = rng(seed).at('data/probe');
-      const chosen = source.domains.flatMap((_, d) => chooseSlices(probe.filter((p) => p.domain === d), { length, most: sequencesPerDomain, random: random.at('domain', d) }));
+      const chosen = source.domains.flatMap((_, d) =>
+        chooseSlices(
+          probe.filter((p) => p.domain === d),
+          { length, most: sequencesPerDomain, random: random.at('domain', d) },
+        ),
+      );
       const rows = single(chosen, length);
-      return gather(rows, chosen.map((_, r) => r));
+      return gather(
+        rows,
+        chosen.map((_, r) => r),
+      );
     },
   };
 }
 
-async function tokenize(source: Source, tokenizer: Tokenizer, signal: AbortSignal | undefined, onProgress: (p: PrepareProgress) => void): Promise<Prepared[]> {
+async function tokenize(
+  source: Source,
+  tokenizer: Tokenizer,
+  signal: AbortSignal | undefined,
+  onProgress: (p: PrepareProgress) => void,
+): Promise<Prepared[]> {
   const numberOf = new Map(source.domains.map((d, i) => [d.name, i]));
   const breathe = breathing(signal);
   const documents: Prepared[] = [];
@@ -129,13 +147,20 @@ function refuseSmall(source: Source, c: { trainRows: number; validationRows: num
   const refuse = (message: string, hint: string): never => {
     throw new UserError('E_DATA_SMALL', EXIT.damaged, { message, place: source.name, hint });
   };
-  if (c.trainRows < c.batch) refuse(`the training text fills ${c.trainRows} rows of ${c.length} tokens, one step reads ${c.batch}`, 'add text, or lower train.batch or data.length');
-  if (c.validationRows === 0) refuse('no document is left to validate on', 'a domain needs at least two documents: split the text into more files or lines');
+  if (c.trainRows < c.batch)
+    refuse(
+      `the training text fills ${c.trainRows} rows of ${c.length} tokens, one step reads ${c.batch}`,
+      'add text, or lower train.batch or data.length',
+    );
+  if (c.validationRows === 0)
+    refuse('no document is left to validate on', 'a domain needs at least two documents: split the text into more files or lines');
 }
 
 function count(documents: readonly Prepared[], sides: readonly Split[], domain: number): DomainCounts {
   const sum = (size: (d: Prepared) => number) =>
-    Object.fromEntries(SPLITS.map((side) => [side, documents.reduce((n, d, i) => n + (sides[i] === side && d.domain === domain ? size(d) : 0), 0)])) as Record<Split, number>;
+    Object.fromEntries(
+      SPLITS.map((side) => [side, documents.reduce((n, d, i) => n + (sides[i] === side && d.domain === domain ? size(d) : 0), 0)]),
+    ) as Record<Split, number>;
   return { documents: sum(() => 1), bytes: sum((d) => d.bytes), tokens: sum((d) => d.ids.length + 1) };
 }
 

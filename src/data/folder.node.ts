@@ -23,7 +23,8 @@ export async function folder(path: string): Promise<Source> {
       const holders = filesOf.get(domain) ?? new Set();
       filesOf.set(domain, holders.add(file));
     }
-  if (filesOf.size === 0) throw fail('E_DATA_EMPTY', { message: 'the files hold no text', place: path, hint: 'a line of a .jsonl file is {"text": "…"}' });
+  if (filesOf.size === 0)
+    throw fail('E_DATA_EMPTY', { message: 'the files hold no text', place: path, hint: 'a line of a .jsonl file is {"text": "…"}' });
   return {
     name: path,
     domains: [...filesOf]
@@ -41,12 +42,18 @@ const originOf = (path: string, files: readonly string[]): string =>
 function textFiles(path: string): string[] {
   const found = statSync(path, { throwIfNoEntry: false });
   if (!found) throw fail('E_DATA_NOT_FOUND', { message: 'no such folder', place: path, hint: 'data=starter is the built-in corpus' });
-  if (!found.isDirectory()) throw fail('E_DATA_NOT_FOUND', { message: 'not a folder', place: path, hint: 'put the file into a folder of its own and name that' });
+  if (!found.isDirectory())
+    throw fail('E_DATA_NOT_FOUND', { message: 'not a folder', place: path, hint: 'put the file into a folder of its own and name that' });
   const files = reading(path, () => readdirSync(path, { recursive: true, withFileTypes: true }))
     .filter((entry) => !entry.isDirectory() && KINDS.test(entry.name))
     .map((entry) => relative(path, join(entry.parentPath, entry.name)))
     .sort();
-  if (files.length === 0) throw fail('E_DATA_EMPTY', { message: 'the folder holds no .txt, .jsonl or .jsonl.gz file', place: path, hint: 'put text there, or use data=starter' });
+  if (files.length === 0)
+    throw fail('E_DATA_EMPTY', {
+      message: 'the folder holds no .txt, .jsonl or .jsonl.gz file',
+      place: path,
+      hint: 'put text there, or use data=starter',
+    });
   return files;
 }
 
@@ -62,7 +69,11 @@ function unzipped(bytes: Uint8Array, path: string): Uint8Array {
   try {
     return gunzipSync(bytes);
   } catch (error) {
-    throw new UserError('E_DATA_GZIP', EXIT.damaged, { message: `not a whole gzip file: ${(error as Error).message}`, place: path, hint: 'copy or compress it again' });
+    throw new UserError('E_DATA_GZIP', EXIT.damaged, {
+      message: `not a whole gzip file: ${(error as Error).message}`,
+      place: path,
+      hint: 'copy or compress it again',
+    });
   }
 }
 
@@ -70,7 +81,11 @@ function reading<T>(path: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    throw fail('E_DATA_UNREADABLE', { message: (error as Error).message, place: path, hint: 'check that it exists and that you may read it' });
+    throw fail('E_DATA_UNREADABLE', {
+      message: (error as Error).message,
+      place: path,
+      hint: 'check that it exists and that you may read it',
+    });
   }
 }
 

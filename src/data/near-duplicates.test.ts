@@ -20,7 +20,17 @@ test('equal bins estimate the Jaccard resemblance of 16-character shingles', () 
 test('copies with a few words changed are one cluster, called by its first member; other texts are alone', () => {
   const text = words('text', 300);
   const edited = text.map((w, i) => (i % 60 === 7 ? 'changed' : w)).join(' ');
-  const list = [words('p', 300).join(' '), text.join(' '), words('q', 300).join(' '), edited, `Preface. ${text.join(' ')}`, 'short', 'other', 'short', ''];
+  const list = [
+    words('p', 300).join(' '),
+    text.join(' '),
+    words('q', 300).join(' '),
+    edited,
+    `Preface. ${text.join(' ')}`,
+    'short',
+    'other',
+    'short',
+    '',
+  ];
   expect([...clusters(list.map(sketch))]).toEqual([0, 1, 2, 1, 1, 5, 6, 5, 8]);
 });
 

@@ -15,14 +15,18 @@ export function permuted(i: number, n: number, random: Rng): number {
   let x = i;
   do {
     let [left, right] = [x >>> half, x & mask];
-    for (let round = 0; round < ROUNDS; round++) [left, right] = [right, left ^ (mix32(right + Math.imul(round + 1, 0x9e3779b9) ^ random.u32(round)) & mask)];
+    for (let round = 0; round < ROUNDS; round++)
+      [left, right] = [right, left ^ (mix32((right + Math.imul(round + 1, 0x9e3779b9)) ^ random.u32(round)) & mask)];
     x = (left << half) | right;
   } while (x >= n);
   return x;
 }
 
 /** Row numbers of a step: each epoch is its own permutation, and an epoch may end inside a step. A pure function of its arguments. */
-export function rowsOfStep(rows: number, { random, step, batch }: { readonly random: Rng; readonly step: number; readonly batch: number }): number[] {
+export function rowsOfStep(
+  rows: number,
+  { random, step, batch }: { readonly random: Rng; readonly step: number; readonly batch: number },
+): number[] {
   return Array.from({ length: batch }, (_, b) => {
     const drawn = step * batch + b;
     return permuted(drawn % rows, rows, random.at('epoch', Math.floor(drawn / rows)));

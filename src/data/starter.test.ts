@@ -11,7 +11,10 @@ beforeAll(async () => {
 const bytes = (domain: string): number => texts.get(domain)!.reduce((n, t) => n + Buffer.byteLength(t), 0);
 /** A match with what stands around it. */
 const found = (domain: string, pattern: RegExp): string | undefined =>
-  texts.get(domain)!.map((t) => new RegExp(`.{0,30}(${pattern.source}).{0,30}`, pattern.flags).exec(t)?.[0]).find(Boolean);
+  texts
+    .get(domain)!
+    .map((t) => new RegExp(`.{0,30}(${pattern.source}).{0,30}`, pattern.flags).exec(t)?.[0])
+    .find(Boolean);
 
 test('ten trained domains and two held out, each with origin, version and licence, each with text enough for 32 sequences of a probe', () => {
   expect(source.domains.map((d) => d.name)).toEqual([...texts.keys()]);
@@ -31,14 +34,19 @@ test('ten trained domains and two held out, each with origin, version and licenc
 test('documents are clean: no tags, no markup, no control characters, none empty', () => {
   for (const [domain, list] of texts) {
     expect(found(domain, /(?![\t\n\r\f])\p{Cc}|\uFFFD/u), domain).toBeUndefined();
-    expect(list.every((t) => t.trim()), domain).toBe(true);
+    expect(
+      list.every((t) => t.trim()),
+      domain,
+    ).toBe(true);
   }
   for (const domain of ['prose', 'dialogue']) expect(found(domain, /\w\/(nn|vb|jj|at)\b|``|''/), domain).toBeUndefined();
-  for (const domain of ['german', 'russian', 'japanese', 'chinese', 'turkish']) expect(found(domain, /<\/?p>|&amp;|_\d{4,5}"/), domain).toBeUndefined();
+  for (const domain of ['german', 'russian', 'japanese', 'chinese', 'turkish'])
+    expect(found(domain, /<\/?p>|&amp;|_\d{4,5}"/), domain).toBeUndefined();
 });
 
 test('each language is written in its script', () => {
-  const share = (domain: string, script: RegExp): number => (texts.get(domain)!.join('').match(script)?.length ?? 0) / texts.get(domain)!.join('').length;
+  const share = (domain: string, script: RegExp): number =>
+    (texts.get(domain)!.join('').match(script)?.length ?? 0) / texts.get(domain)!.join('').length;
   expect(share('russian', /\p{Script=Cyrillic}/gu)).toBeGreaterThan(0.5);
   expect(share('japanese', /[\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Han}]/gu)).toBeGreaterThan(0.5);
   expect(share('chinese', /\p{Script=Han}/gu)).toBeGreaterThan(0.5);
@@ -61,9 +69,14 @@ test('the Brown corpus reads as print', () => {
 });
 
 test('a WordNet line becomes an entry, a line of its licence nothing', () => {
-  expect(entry('02084071 05 n 03 dog 0 domestic_dog 0 Canis_familiaris 0 023 @ 02083346 n 0000 | a member of the genus; "the dog barked"  ', 'noun')).toBe(
-    'dog, domestic dog, Canis familiaris (noun): a member of the genus; "the dog barked"\n',
+  expect(
+    entry(
+      '02084071 05 n 03 dog 0 domestic_dog 0 Canis_familiaris 0 023 @ 02083346 n 0000 | a member of the genus; "the dog barked"  ',
+      'noun',
+    ),
+  ).toBe('dog, domestic dog, Canis familiaris (noun): a member of the genus; "the dog barked"\n');
+  expect(entry('00004171 00 a 02 aborning(a) 0 nascent(ip) 0 000 | being born', 'adjective')).toBe(
+    'aborning, nascent (adjective): being born\n',
   );
-  expect(entry('00004171 00 a 02 aborning(a) 0 nascent(ip) 0 000 | being born', 'adjective')).toBe('aborning, nascent (adjective): being born\n');
   expect(entry('  1 This software and database is being provided | to you', 'noun')).toBe('');
 });

@@ -8,7 +8,11 @@ export function utf8(bytes: Uint8Array, path: string): string {
   const at = badByte(bytes);
   if (at !== undefined) {
     const byte = at === bytes.length ? 'a character is cut off' : `byte 0x${bytes[at]!.toString(16)}`;
-    throw fail('E_DATA_UTF8', { message: `not UTF-8: ${byte} at offset ${at}`, place: path, hint: 'convert it, for instance with `iconv -f latin1 -t utf-8`' });
+    throw fail('E_DATA_UTF8', {
+      message: `not UTF-8: ${byte} at offset ${at}`,
+      place: path,
+      hint: 'convert it, for instance with `iconv -f latin1 -t utf-8`',
+    });
   }
   try {
     return new TextDecoder().decode(bytes);
@@ -29,7 +33,8 @@ export function* jsonLines(text: string, path: string, domain: string): Generato
 }
 
 function parse(line: string, place: string): { readonly text: string; readonly domain?: string } {
-  const refuse = (message: string): UserError => fail('E_DATA_JSON', { message, place, hint: 'each line is one JSON object: {"text": "…"}, with "domain": "…" if you like' });
+  const refuse = (message: string): UserError =>
+    fail('E_DATA_JSON', { message, place, hint: 'each line is one JSON object: {"text": "…"}, with "domain": "…" if you like' });
   let value: unknown;
   try {
     value = JSON.parse(line);

@@ -2,7 +2,7 @@
 
 /** Offset of the first byte that cannot stand where it stands (the length, when the last character is cut off); undefined when all is well. */
 export function badByte(bytes: Uint8Array): number | undefined {
-  for (let i = 0; i < bytes.length; ) {
+  for (let i = 0; i < bytes.length;) {
     const lead = bytes[i]!;
     if (lead < 0x80) {
       i++;

@@ -1,7 +1,22 @@
 /** graph: the language of computation. Must not know which ops exist, nor who executes them. */
 export {
-  apply, dimsOf, op, opNamed, opNames, rules, rulesOf, specsOf,
-  type AnyOp, type AnyRules, type Case, type Definition, type Fill, type Numbers, type Op, type Rules, type Spec,
+  apply,
+  dimsOf,
+  op,
+  opNamed,
+  opNames,
+  rules,
+  rulesOf,
+  specsOf,
+  type AnyOp,
+  type AnyRules,
+  type Case,
+  type Definition,
+  type Fill,
+  type Numbers,
+  type Op,
+  type Rules,
+  type Spec,
 } from './op.ts';
 export { show, type Dims, type Signature, type Tensors } from './signature.ts';
 export { scope, tap, withTaps, type Taps } from './tap.ts';

@@ -109,7 +109,13 @@ export function op<const I extends Signature, const O extends Signature, A = Rec
     const dims = bind(name, inputs, operands);
     const specs = definition.infer?.(operands, attrs);
     const spec = (k: string): Spec => specs?.[k] ?? shapeOf(outputs[k]!, dims);
-    const node = { serial: made++, op: self as unknown as AnyOp, inputs: self.inputs.map((k) => operands[k]!), attrs: attrs as Attrs, outputs: [] as Tensor[] };
+    const node = {
+      serial: made++,
+      op: self as unknown as AnyOp,
+      inputs: self.inputs.map((k) => operands[k]!),
+      attrs: attrs as Attrs,
+      outputs: [] as Tensor[],
+    };
     node.outputs = self.outputs.map((k, index) => ({ dtype: spec(k).dtype, shape: spec(k).shape, node: node as Node, index }));
     return Object.fromEntries(self.outputs.map((k, i) => [k, node.outputs[i]])) as Tensors<O>;
   };

@@ -6,7 +6,12 @@ export interface Evaluated {
   /** [N] nats; empty unless losses were asked for. */
   readonly perToken: Float32Array;
   /** Per MoE layer, [N·K] slots in order of preference. */
-  readonly layers: readonly { readonly layer: number; readonly chosen: Int32Array; readonly gates: Float32Array; readonly kept: Int32Array }[];
+  readonly layers: readonly {
+    readonly layer: number;
+    readonly chosen: Int32Array;
+    readonly gates: Float32Array;
+    readonly kept: Int32Array;
+  }[];
 }
 
 export interface EvaluatorConfig {
@@ -52,7 +57,9 @@ function read(executor: Executor, model: Model, results: Buffers): Evaluated {
   const layers = model.moeLayers.flatMap((layer) => {
     const at = `layers.${layer}.router`;
     if (!results[`${at}.chosen`]) return [];
-    return [{ layer, chosen: get<Int32Array>(`${at}.chosen`), gates: get<Float32Array>(`${at}.gates`), kept: get<Int32Array>(`${at}.kept`) }];
+    return [
+      { layer, chosen: get<Int32Array>(`${at}.chosen`), gates: get<Float32Array>(`${at}.gates`), kept: get<Int32Array>(`${at}.kept`) },
+    ];
   });
   return { perToken: results['perToken'] ? get('perToken') : new Float32Array(0), layers };
 }

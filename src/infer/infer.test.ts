@@ -3,17 +3,48 @@ import { rng } from '../base/index.ts';
 import { openRef } from '../exec/index.ts';
 import { trainBpe } from '../text/index.ts';
 import {
-  distribution, draw, generate, GREEDY, inBatches, interleaved, openEvaluator, openLanguageModel, openmoe, OPENMOE_DEFAULTS, sizeOf, type Buffers, type GenerateOptions, type Rows,
+  distribution,
+  draw,
+  generate,
+  GREEDY,
+  inBatches,
+  interleaved,
+  openEvaluator,
+  openLanguageModel,
+  openmoe,
+  OPENMOE_DEFAULTS,
+  sizeOf,
+  type Buffers,
+  type GenerateOptions,
+  type Rows,
 } from './index.ts';
 
 const VOCAB = 300;
-const model = openmoe({ ...OPENMOE_DEFAULTS, vocab: VOCAB, hidden: 16, inner: 16, layers: 2, heads: 2, headSize: 8, moeInterval: 2, experts: 4, capacityFactorEval: 100, maxPositions: 24 });
+const model = openmoe({
+  ...OPENMOE_DEFAULTS,
+  vocab: VOCAB,
+  hidden: 16,
+  inner: 16,
+  layers: 2,
+  heads: 2,
+  headSize: 8,
+  moeInterval: 2,
+  experts: 4,
+  capacityFactorEval: 100,
+  maxPositions: 24,
+});
 const executor = openRef();
 const weights: Buffers = Object.fromEntries(
   model.list.map((p) => {
     const random = rng(2).at(p.path);
     const scale = p.shape.length === 1 ? 0 : 0.4;
-    return [p.path, executor.put(Float32Array.from({ length: sizeOf(p.shape) }, (_, i) => (scale ? scale * random.normal(i) : 1)), { dtype: 'f32', shape: p.shape })];
+    return [
+      p.path,
+      executor.put(
+        Float32Array.from({ length: sizeOf(p.shape) }, (_, i) => (scale ? scale * random.normal(i) : 1)),
+        { dtype: 'f32', shape: p.shape },
+      ),
+    ];
   }),
 );
 const tokenizer = await trainBpe(['the quick brown fox jumps over the lazy dog '.repeat(20)], { vocabSize: VOCAB });
@@ -53,7 +84,10 @@ describe('sampling', () => {
     expect([...nucleus.values()].reduce((a, b) => a + b)).toBeCloseTo(1, 12);
   });
   test('a draw falls into the part of [0,1) that its token has', () => {
-    const p = new Map([[7, 0.25], [9, 0.75]]);
+    const p = new Map([
+      [7, 0.25],
+      [9, 0.75],
+    ]);
     expect([0, 0.24, 0.26, 0.999999].map((u) => draw(p, u))).toEqual([7, 7, 9, 9]);
   });
 });
@@ -91,7 +125,13 @@ describe('generation', () => {
 describe('rows', () => {
   const rows = (domains: number[]): Rows => {
     const of = (f: (row: number) => number): Int32Array => Int32Array.from({ length: domains.length * 2 }, (_, i) => f(Math.floor(i / 2)));
-    return { tokens: of((r) => r), targets: of((r) => r), segments: of(() => 1), weights: new Float32Array(domains.length * 2).fill(1), domains: of((r) => domains[r]!) };
+    return {
+      tokens: of((r) => r),
+      targets: of((r) => r),
+      segments: of(() => 1),
+      weights: new Float32Array(domains.length * 2).fill(1),
+      domains: of((r) => domains[r]!),
+    };
   };
   test('domains take turns', () => expect(interleaved(rows([0, 0, 0, 1, 1, 2]), 2)).toEqual([0, 3, 5, 1, 4, 2]));
   test('a last batch is filled with rows that weigh nothing', () => {
@@ -103,7 +143,12 @@ describe('rows', () => {
 test('evaluation gives each target its cross-entropy, and routing only where it is asked for', async () => {
   const evaluator = await openEvaluator(model, executor, { rows: 1, length: 8, mode: 'eval', padded: false, losses: true, routing: false });
   const some = Int32Array.from([0, ...ids]);
-  const { perToken, layers } = await evaluator.run(weights, { tokens: some, targets: some, segments: new Int32Array(8).fill(1), weights: new Float32Array(8).fill(1) });
+  const { perToken, layers } = await evaluator.run(weights, {
+    tokens: some,
+    targets: some,
+    segments: new Int32Array(8).fill(1),
+    weights: new Float32Array(8).fill(1),
+  });
   expect(perToken.every((x) => x > 0 && x < 40)).toBe(true);
   expect(layers).toEqual([]);
 });

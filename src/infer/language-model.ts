@@ -1,7 +1,19 @@
 /** A model ready to read tokens one stretch after another, with its keys and values kept.   n new tokens, M context, V vocabulary. */
 import { EXIT, UserError } from '../base/index.ts';
 import {
-  type Buffer, type Buffers, type Cache, type Executor, full, type Loaded, matmul, type Model, type Program, reshape, sliceAxis, type Tensor, trace,
+  type Buffer,
+  type Buffers,
+  type Cache,
+  type Executor,
+  full,
+  type Loaded,
+  matmul,
+  type Model,
+  type Program,
+  reshape,
+  sliceAxis,
+  type Tensor,
+  trace,
 } from './vocabulary.ts';
 
 /** Experts of one MoE layer for the tokens just read, [n·K] in order of preference. */
@@ -123,12 +135,23 @@ function extendProgram(model: Model, n: number, context: number): Program {
     `read ${n} tokens`,
     specs,
     (a) => {
-      const layers = Array.from({ length: model.config.layers }, (_, i): Cache => ({ keys: a[`cache.${i}.keys`]!, values: a[`cache.${i}.values`]! }));
+      const layers = Array.from({ length: model.config.layers }, (_, i): Cache => ({
+        keys: a[`cache.${i}.keys`]!,
+        values: a[`cache.${i}.values`]!,
+      }));
       const segments = full([1, n], 1, 'i32');
       const input = { tokens: a['tokens']!, segments, mode: 'eval', padded: false, past: { start: a['start']!, layers } } as const;
       const { hidden, caches } = model.apply((path) => a[path]!, input);
       const last = sliceAxis(hidden, 0, { from: n - 1, size: 1 });
-      const grown = Object.fromEntries(caches.flatMap((c, i) => [[`cache.${i}.keys`, c.keys], [`cache.${i}.values`, c.values]] as [string, Tensor][]));
+      const grown = Object.fromEntries(
+        caches.flatMap(
+          (c, i) =>
+            [
+              [`cache.${i}.keys`, c.keys],
+              [`cache.${i}.values`, c.values],
+            ] as [string, Tensor][],
+        ),
+      );
       const updates = Object.fromEntries(Object.keys(grown).map((name) => [name, name]));
       return { results: { logits: reshape(matmul(last, a['head']!), [model.config.vocab]), ...grown }, updates };
     },

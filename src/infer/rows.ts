@@ -45,7 +45,11 @@ export function interleaved(all: Rows, length: number): number[] {
 export function inBatches(all: Rows, { rows, length }: { readonly rows: number; readonly length: number }): Rows[] {
   const count = all.tokens.length / length;
   return Array.from({ length: Math.ceil(count / rows) }, (_, b) => {
-    const batch = pickRows(all, Array.from({ length: rows }, (__, r) => (b * rows + r) % count), length);
+    const batch = pickRows(
+      all,
+      Array.from({ length: rows }, (__, r) => (b * rows + r) % count),
+      length,
+    );
     batch.weights.fill(0, Math.min(rows, count - b * rows) * length);
     return batch;
   });

@@ -11,7 +11,11 @@ export interface Sampling {
 export const GREEDY: Sampling = { temperature: 0, topK: 0, topP: 1 };
 
 /** Probabilities [V] that sampling draws from: after temperature, top-k and top-p; `allowed` masks ids that must never appear. */
-export function distribution(logits: Float32Array, { temperature, topK, topP }: Sampling, allowed: (id: number) => boolean): Map<number, number> {
+export function distribution(
+  logits: Float32Array,
+  { temperature, topK, topP }: Sampling,
+  allowed: (id: number) => boolean,
+): Map<number, number> {
   const ids = Array.from(logits.keys()).filter((id) => allowed(id) && !Number.isNaN(logits[id]!));
   // Ties go to the lower id, so that greedy decoding is a function of the logits.
   ids.sort((a, b) => logits[b]! - logits[a]! || a - b);

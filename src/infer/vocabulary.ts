@@ -1,3 +1,14 @@
 /** Words that inference takes from the engine and the models. */
-export { gradient, openCpu, trace, type ArgumentSpec, type Buffer, type Buffers, type CpuExecutor, type Executor, type Loaded, type Program } from '../exec/index.ts';
+export {
+  gradient,
+  openCpu,
+  trace,
+  type ArgumentSpec,
+  type Buffer,
+  type Buffers,
+  type CpuExecutor,
+  type Executor,
+  type Loaded,
+  type Program,
+} from '../exec/index.ts';
 export * from '../models/index.ts';

@@ -1,7 +1,31 @@
 /** The decoder that every family here shares.   B rows, S tokens a row, N = B·S, H hidden, V vocabulary, M longest context. */
 import {
-  add, attentionLayer, type Cache, equal, feedforward, full, gather, iota, less, max, mul, type Mode, moe, norm, normal, type ParamTree,
-  reshape, scaledTruncated, scope, sliceAxis, tap, type Tensor, toF32, concat, type Values, type CapacityConfig,
+  add,
+  attentionLayer,
+  type Cache,
+  equal,
+  feedforward,
+  full,
+  gather,
+  iota,
+  less,
+  max,
+  mul,
+  type Mode,
+  moe,
+  norm,
+  normal,
+  type ParamTree,
+  reshape,
+  scaledTruncated,
+  scope,
+  sliceAxis,
+  tap,
+  type Tensor,
+  toF32,
+  concat,
+  type Values,
+  type CapacityConfig,
 } from '../nn/index.ts';
 
 export interface DecoderConfig extends CapacityConfig {
@@ -129,7 +153,11 @@ type BlockParams = {
 
 function averaged(losses: readonly { balanceLoss: Tensor; routerZ: Tensor }[]): DecoderOutput['routerLosses'] {
   if (losses.length === 0) return undefined;
-  const average = (of: 'balanceLoss' | 'routerZ'): Tensor => mul(losses.map((l) => l[of]).reduce((a, b) => add(a, b)), 1 / losses.length);
+  const average = (of: 'balanceLoss' | 'routerZ'): Tensor =>
+    mul(
+      losses.map((l) => l[of]).reduce((a, b) => add(a, b)),
+      1 / losses.length,
+    );
   return { balanceLoss: average('balanceLoss'), routerZ: average('routerZ') };
 }
 

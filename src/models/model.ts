@@ -13,7 +13,12 @@ export interface Model {
   readonly config: DecoderConfig;
   readonly params: ParamTree;
   /** Parameters by path, as `params` flattens. */
-  readonly list: readonly { readonly path: string; readonly shape: readonly number[]; readonly axes: readonly Axis[]; readonly foreign: ForeignName }[];
+  readonly list: readonly {
+    readonly path: string;
+    readonly shape: readonly number[];
+    readonly axes: readonly Axis[];
+    readonly foreign: ForeignName;
+  }[];
   /** Final hidden states and router losses; `weight` gives a parameter's tensor by path. */
   apply(weight: (path: string) => Tensor, input: DecoderInput): DecoderOutput;
   /** Indices of the MoE layers. */

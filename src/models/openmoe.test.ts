@@ -3,8 +3,28 @@ import { dense, denseTwin, openmoe, OPENMOE_DEFAULTS } from './index.ts';
 
 const V = 256_384;
 const base = { ...OPENMOE_DEFAULTS, vocab: V, hidden: 768, inner: 2048, layers: 12, heads: 12, headSize: 64, moeInterval: 4, experts: 16 };
-const large = { ...OPENMOE_DEFAULTS, vocab: V, hidden: 2048, inner: 8192, layers: 24, heads: 24, headSize: 128, moeInterval: 6, experts: 32 };
-const xl = { ...OPENMOE_DEFAULTS, vocab: V, hidden: 3072, inner: 12_288, layers: 32, heads: 24, headSize: 128, moeInterval: 4, experts: 32 };
+const large = {
+  ...OPENMOE_DEFAULTS,
+  vocab: V,
+  hidden: 2048,
+  inner: 8192,
+  layers: 24,
+  heads: 24,
+  headSize: 128,
+  moeInterval: 6,
+  experts: 32,
+};
+const xl = {
+  ...OPENMOE_DEFAULTS,
+  vocab: V,
+  hidden: 3072,
+  inner: 12_288,
+  layers: 32,
+  heads: 24,
+  headSize: 128,
+  moeInterval: 4,
+  experts: 32,
+};
 
 describe('parameter counts equal the published checkpoints (reference 1.4)', () => {
   test.each([

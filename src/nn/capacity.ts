@@ -45,7 +45,11 @@ function roundHalfEven(x: number): number {
 }
 
 /** Zero rows or columns that make rows × length divisible by E: whichever needs fewer zeros, columns on a tie (jax, 2.6). */
-export function referencePadding(rows: number, length: number, { dialect, referenceGroups, experts }: CapacityConfig): { rows: number; columns: number } {
+export function referencePadding(
+  rows: number,
+  length: number,
+  { dialect, referenceGroups, experts }: CapacityConfig,
+): { rows: number; columns: number } {
   const none = { rows: 0, columns: 0 };
   if (dialect === 'torch' || !referenceGroups || (rows * length) % experts === 0) return none;
   const least = (fits: (n: number) => boolean): number => Array.from({ length: experts }, (_, n) => n).find(fits)!;

@@ -5,5 +5,17 @@ export { capacityOf, DIALECTS, groupCount, referencePadding, type CapacityConfig
 export { feedforward } from './feedforward.ts';
 export { moe } from './moe.ts';
 export { norm } from './norm.ts';
-export { flatten, layer, normal, scaledTruncated, unflatten, type Axis, type Init, type Layer, type Param, type ParamTree, type Values } from './param.ts';
+export {
+  flatten,
+  layer,
+  normal,
+  scaledTruncated,
+  unflatten,
+  type Axis,
+  type Init,
+  type Layer,
+  type Param,
+  type ParamTree,
+  type Values,
+} from './param.ts';
 export { balanceLoss, routerZ } from './router.ts';

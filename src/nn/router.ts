@@ -1,6 +1,18 @@
 /** The top-k router: who goes where, and the losses that keep it balanced.   T tokens, E experts, K choices, G groups. */
 import {
-  assignSlots, full, logsumexp, matmul, mean, mul, putLast, reshape, type Slots, softmax, tap, type Tensor, topk,
+  assignSlots,
+  full,
+  logsumexp,
+  matmul,
+  mean,
+  mul,
+  putLast,
+  reshape,
+  type Slots,
+  softmax,
+  tap,
+  type Tensor,
+  topk,
 } from '../ops/index.ts';
 import { capacityOf, type CapacityConfig, groupCount, type Mode } from './capacity.ts';
 import { layer, normal } from './param.ts';

@@ -26,11 +26,16 @@ const factoredOp = op(
     infer: (x, _: FactoredAttrs) => ({ w: x['w']!, vRow: x['vRow']!, vCol: x['vCol']! }),
   },
 );
-const plainOp = op('adafactor', { w: 'f[*]', g: 'f[*]', v: 'f[*]', lr: 'f[]', decay: 'f[]' }, { w: 'f[*]', v: 'f[*]' }, {
-  attrs: ['batch', 'eps1', 'eps2', 'clip'],
-  updates: { w: 'w', v: 'v' },
-  infer: (x, _: AdafactorAttrs) => ({ w: x['w']!, v: x['v']! }),
-});
+const plainOp = op(
+  'adafactor',
+  { w: 'f[*]', g: 'f[*]', v: 'f[*]', lr: 'f[]', decay: 'f[]' },
+  { w: 'f[*]', v: 'f[*]' },
+  {
+    attrs: ['batch', 'eps1', 'eps2', 'clip'],
+    updates: { w: 'w', v: 'v' },
+    infer: (x, _: AdafactorAttrs) => ({ w: x['w']!, v: x['v']! }),
+  },
+);
 
 const rms = (n: number, at: (i: number) => number): number => {
   let squares = 0;
@@ -38,8 +43,19 @@ const rms = (n: number, at: (i: number) => number): number => {
   return Math.sqrt(squares / n);
 };
 /** w − lr · max(rms(w), eps2) · y ÷ max(1, rms(y) ÷ clip), for one matrix beginning at `base`. */
-function step(to: Numbers, w: Numbers, y: readonly number[], { base, lr, attrs }: { base: number; lr: number; attrs: AdafactorAttrs }): void {
-  const scale = (lr * Math.max(rms(y.length, (i) => w[base + i]!), attrs.eps2)) / Math.max(1, rms(y.length, (i) => y[i]!) / attrs.clip);
+function step(
+  to: Numbers,
+  w: Numbers,
+  y: readonly number[],
+  { base, lr, attrs }: { base: number; lr: number; attrs: AdafactorAttrs },
+): void {
+  const scale =
+    (lr *
+      Math.max(
+        rms(y.length, (i) => w[base + i]!),
+        attrs.eps2,
+      )) /
+    Math.max(1, rms(y.length, (i) => y[i]!) / attrs.clip);
   y.forEach((u, i) => (to[base + i] = w[base + i]! - scale * u));
 }
 
@@ -73,7 +89,13 @@ rules(factoredOp, {
   cases: [
     {
       about: 'two experts',
-      inputs: { w: f(2, 13, 37), g: f(2, 13, 37), vRow: exact('f32', [2, 13], ramp(26)), vCol: exact('f32', [2, 37], ramp(74)), ...scalars },
+      inputs: {
+        w: f(2, 13, 37),
+        g: f(2, 13, 37),
+        vRow: exact('f32', [2, 13], ramp(26)),
+        vCol: exact('f32', [2, 37], ramp(74)),
+        ...scalars,
+      },
       attrs: { batch: 2, rows: 13, cols: 37, eps1: 1e-30, eps2: 1e-3, clip: 1 },
     },
     {
@@ -112,5 +134,7 @@ export const adafactorFactored = (
   attrs: FactoredAttrs,
 ): { w: Tensor; vRow: Tensor; vCol: Tensor } => factoredOp(x, attrs);
 /** Unfactored update: v has the shape of w. */
-export const adafactor = (x: { w: Tensor; g: Tensor; v: Tensor; lr: Tensor; decay: Tensor }, attrs: AdafactorAttrs): { w: Tensor; v: Tensor } =>
-  plainOp(x, attrs);
+export const adafactor = (
+  x: { w: Tensor; g: Tensor; v: Tensor; lr: Tensor; decay: Tensor },
+  attrs: AdafactorAttrs,
+): { w: Tensor; v: Tensor } => plainOp(x, attrs);

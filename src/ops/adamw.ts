@@ -35,7 +35,11 @@ rules(adamwOp, {
         w: f(5, 37),
         g: f(5, 37),
         m: f(5, 37),
-        v: exact('f32', [5, 37], Array.from({ length: 185 }, (_, i) => 0.1 + (i % 5))),
+        v: exact(
+          'f32',
+          [5, 37],
+          Array.from({ length: 185 }, (_, i) => 0.1 + (i % 5)),
+        ),
         lr: exact('f32', [], [0.01]),
         step: exact('f32', [], [3]),
       },

@@ -16,7 +16,8 @@ const slotsOp = op(
     attrs: ['experts', 'group', 'capacity'],
     infer(x, { experts, group }: SlotAttrs) {
       const [tokens, choices] = x['chosen']!.shape as [number, number];
-      if (group < 1 || tokens % group !== 0) throw new TypeError(`[assign_slots] group: ${tokens} tokens do not split into groups of ${group}`);
+      if (group < 1 || tokens % group !== 0)
+        throw new TypeError(`[assign_slots] group: ${tokens} tokens do not split into groups of ${group}`);
       const each = { dtype: 'i32', shape: [tokens, choices] } as const;
       return {
         assignments: { dtype: 'i32', shape: [tokens * choices] },
@@ -56,7 +57,11 @@ rules(slotsOp, {
     { about: 'overflow in two groups', inputs: { chosen: i(4, 24, 2) }, attrs: { experts: 4, group: 12, capacity: 4 } },
     { about: 'an expert without tokens', inputs: { chosen: i(3, 10, 2) }, attrs: { experts: 7, group: 10, capacity: 99 } },
     { about: 'capacity zero', inputs: { chosen: i(3, 4, 1) }, attrs: { experts: 3, group: 2, capacity: 0 } },
-    { about: 'experts that do not exist', inputs: { chosen: exact('i32', [2, 2], [-1, 0, 5, 1]) }, attrs: { experts: 2, group: 2, capacity: 4 } },
+    {
+      about: 'experts that do not exist',
+      inputs: { chosen: exact('i32', [2, 2], [-1, 0, 5, 1]) },
+      attrs: { experts: 2, group: 2, capacity: 4 },
+    },
   ],
 });
 

@@ -7,14 +7,19 @@ interface AttentionAttrs {
   readonly scale: number;
 }
 const operands = { q: 'f[B,Q,D]', k: 'f[B,S,D]', v: 'f[B,S,D]', querySegments: 'i[B,Q]', keySegments: 'i[B,S]', start: 'i[]' } as const;
-const attentionOp = op('attention', operands, { y: 'f[B,Q,D]', lse: 'f[*]' }, {
-  attrs: ['heads', 'scale'],
-  infer(x, { heads }: AttentionAttrs) {
-    const [rows, queries, features] = x['q']!.shape as [number, number, number];
-    if (features % heads !== 0) throw new TypeError(`[attention] q: ${features} features are not ${heads} heads`);
-    return { y: { dtype: 'f32', shape: x['q']!.shape }, lse: { dtype: 'f32', shape: [rows, heads, queries] } };
+const attentionOp = op(
+  'attention',
+  operands,
+  { y: 'f[B,Q,D]', lse: 'f[*]' },
+  {
+    attrs: ['heads', 'scale'],
+    infer(x, { heads }: AttentionAttrs) {
+      const [rows, queries, features] = x['q']!.shape as [number, number, number];
+      if (features % heads !== 0) throw new TypeError(`[attention] q: ${features} features are not ${heads} heads`);
+      return { y: { dtype: 'f32', shape: x['q']!.shape }, lse: { dtype: 'f32', shape: [rows, heads, queries] } };
+    },
   },
-});
+);
 const gradOp = op(
   'attention_grad',
   { ...operands, y: 'f[B,Q,D]', lse: 'f[*]', dy: 'f[B,Q,D]' },
@@ -119,7 +124,14 @@ function segmented() {
 }
 function cached() {
   const filled = exact('i32', [1, 12], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
-  return { q: f(1, 1, 16), k: f(1, 12, 16), v: f(1, 12, 16), querySegments: exact('i32', [1, 1], [1]), keySegments: filled, start: exact('i32', [], [6]) };
+  return {
+    q: f(1, 1, 16),
+    k: f(1, 12, 16),
+    v: f(1, 12, 16),
+    querySegments: exact('i32', [1, 1], [1]),
+    keySegments: filled,
+    start: exact('i32', [], [6]),
+  };
 }
 
 export interface AttentionInputs {
@@ -132,4 +144,5 @@ export interface AttentionInputs {
   readonly start: Tensor;
 }
 /** q [B,Q,D], k and v [B,S,D] → [B,Q,D]. Query i sees key j when j ≤ start + i and both have the same positive segment. */
-export const attention = (inputs: AttentionInputs, { heads, scale }: AttentionAttrs): Tensor => attentionOp({ ...inputs }, { heads, scale }).y;
+export const attention = (inputs: AttentionInputs, { heads, scale }: AttentionAttrs): Tensor =>
+  attentionOp({ ...inputs }, { heads, scale }).y;

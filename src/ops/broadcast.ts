@@ -8,18 +8,28 @@ import { dot, strides, walk } from './strides.ts';
 interface BroadcastAttrs {
   readonly shape: Shape;
 }
-const broadcastOp = op('broadcast', { x: 'any[*]' }, { y: 'any[*]' }, {
-  attrs: ['shape'],
-  broadcast: true,
-  infer(x, { shape }: BroadcastAttrs) {
-    const from = x['x']!.shape;
-    if (from.length !== shape.length || from.some((d, i) => d !== 1 && d !== shape[i]))
-      throw new TypeError(`[broadcast] x: [${from}] does not stretch to [${shape}]`);
-    return { y: { dtype: x['x']!.dtype, shape } };
+const broadcastOp = op(
+  'broadcast',
+  { x: 'any[*]' },
+  { y: 'any[*]' },
+  {
+    attrs: ['shape'],
+    broadcast: true,
+    infer(x, { shape }: BroadcastAttrs) {
+      const from = x['x']!.shape;
+      if (from.length !== shape.length || from.some((d, i) => d !== 1 && d !== shape[i]))
+        throw new TypeError(`[broadcast] x: [${from}] does not stretch to [${shape}]`);
+      return { y: { dtype: x['x']!.dtype, shape } };
+    },
   },
-});
+);
 rules(broadcastOp, {
-  vjp: ({ x }, { y: dy }) => ({ x: reduceSum(dy!, x.shape.flatMap((d, axis) => (d === 1 && dy!.shape[axis] !== 1 ? [axis] : []))) }),
+  vjp: ({ x }, { y: dy }) => ({
+    x: reduceSum(
+      dy!,
+      x.shape.flatMap((d, axis) => (d === 1 && dy!.shape[axis] !== 1 ? [axis] : [])),
+    ),
+  }),
   ref({ x }, { y }, { shapes }) {
     const steps = strides(shapes.x).map((s, axis) => (shapes.x[axis] === 1 ? 0 : s));
     walk(shapes.y, (n, at) => (y[n] = x[dot(at, steps)]!));

@@ -7,11 +7,16 @@ interface ConstantAttrs {
   readonly dtype: number;
   readonly shape: Shape;
 }
-const constantOp = op('constant', {}, { y: 'any[*]' }, {
-  attrs: ['value', 'dtype', 'shape'],
-  splat: true,
-  infer: (_, { dtype, shape }: ConstantAttrs) => ({ y: { dtype: DTYPES[dtype]!, shape } }),
-});
+const constantOp = op(
+  'constant',
+  {},
+  { y: 'any[*]' },
+  {
+    attrs: ['value', 'dtype', 'shape'],
+    splat: true,
+    infer: (_, { dtype, shape }: ConstantAttrs) => ({ y: { dtype: DTYPES[dtype]!, shape } }),
+  },
+);
 rules(constantOp, {
   ref(_, { y }, { attrs }) {
     y.fill(attrs.value);
@@ -30,10 +35,15 @@ interface IotaAttrs {
   readonly axis: number;
   readonly shape: Shape;
 }
-const iotaOp = op('iota', {}, { y: 'i[*]' }, {
-  attrs: ['axis', 'shape'],
-  infer: (_, { shape }: IotaAttrs) => ({ y: { dtype: 'i32', shape } }),
-});
+const iotaOp = op(
+  'iota',
+  {},
+  { y: 'i[*]' },
+  {
+    attrs: ['axis', 'shape'],
+    infer: (_, { shape }: IotaAttrs) => ({ y: { dtype: 'i32', shape } }),
+  },
+);
 rules(iotaOp, {
   ref(_, { y }, { attrs: { axis, shape } }) {
     const step = strides(shape)[axis]!;

@@ -8,24 +8,32 @@ interface CumsumAttrs {
   readonly exclusive: number;
   readonly reverse: number;
 }
-const cumsumOp = op('cumsum', { x: 'any[*]' }, { y: 'any[*]' }, {
-  attrs: ['axis', 'exclusive', 'reverse'],
-  infer: (x, _: CumsumAttrs) => ({ y: { dtype: x['x']!.dtype, shape: x['x']!.shape } }),
-});
+const cumsumOp = op(
+  'cumsum',
+  { x: 'any[*]' },
+  { y: 'any[*]' },
+  {
+    attrs: ['axis', 'exclusive', 'reverse'],
+    infer: (x, _: CumsumAttrs) => ({ y: { dtype: x['x']!.dtype, shape: x['x']!.shape } }),
+  },
+);
 rules(cumsumOp, {
   vjp: (_, { y: dy }, __, attrs) => ({ x: cumsumOp({ x: dy! }, { ...attrs, reverse: 1 - attrs.reverse }).y }),
   ref({ x }, { y }, { shapes, attrs: { axis, exclusive, reverse } }) {
     const step = strides(shapes.x)[axis]!;
     const length = shapes.x[axis]!;
-    walk(shapes.x.map((d, a) => (a === axis ? Math.min(1, d) : d)), (_, at) => {
-      const base = at.reduce((sum, p, a) => sum + p * strides(shapes.x)[a]!, 0);
-      for (let n = 0, total = 0; n < length; n++) {
-        const here = base + (reverse ? length - 1 - n : n) * step;
-        const next = total + x[here]!;
-        y[here] = exclusive ? total : next;
-        total = y instanceof Float32Array ? Math.fround(next) : next;
-      }
-    });
+    walk(
+      shapes.x.map((d, a) => (a === axis ? Math.min(1, d) : d)),
+      (_, at) => {
+        const base = at.reduce((sum, p, a) => sum + p * strides(shapes.x)[a]!, 0);
+        for (let n = 0, total = 0; n < length; n++) {
+          const here = base + (reverse ? length - 1 - n : n) * step;
+          const next = total + x[here]!;
+          y[here] = exclusive ? total : next;
+          total = y instanceof Float32Array ? Math.fround(next) : next;
+        }
+      },
+    );
   },
   cases: [
     { about: 'rows', inputs: { x: f(13, 5) }, attrs: { axis: 0, exclusive: 0, reverse: 0 } },

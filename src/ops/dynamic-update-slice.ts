@@ -2,15 +2,20 @@
 import { op, rules, sizeOf, type Tensor } from '../graph/index.ts';
 import { exact, f } from './cases.ts';
 
-const updateOp = op('dynamic_update_slice', { x: 'any[*]', update: 'any[*]', start: 'i[]' }, { y: 'any[*]' }, {
-  updates: { y: 'x' },
-  infer(x) {
-    const [into, rows] = [x['x']!.shape, x['update']!.shape];
-    if (rows[0]! > into[0]! || into.slice(1).join() !== rows.slice(1).join())
-      throw new TypeError(`[dynamic_update_slice] update [${rows}] does not fit into x [${into}]`);
-    return { y: { dtype: x['x']!.dtype, shape: into } };
+const updateOp = op(
+  'dynamic_update_slice',
+  { x: 'any[*]', update: 'any[*]', start: 'i[]' },
+  { y: 'any[*]' },
+  {
+    updates: { y: 'x' },
+    infer(x) {
+      const [into, rows] = [x['x']!.shape, x['update']!.shape];
+      if (rows[0]! > into[0]! || into.slice(1).join() !== rows.slice(1).join())
+        throw new TypeError(`[dynamic_update_slice] update [${rows}] does not fit into x [${into}]`);
+      return { y: { dtype: x['x']!.dtype, shape: into } };
+    },
   },
-});
+);
 rules(updateOp, {
   ref({ x, update, start }, { y }, { shapes }) {
     const width = sizeOf(shapes.x.slice(1));

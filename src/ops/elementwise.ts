@@ -48,13 +48,19 @@ function binary(
   value: (a: number, b: number, integer: boolean) => number,
   { gradient, simplify, dtype }: { gradient?: Gradient2; simplify?: Simplify2; dtype?: 'i32' } = {},
 ): (a: Operand, b: Operand) => Tensor {
-  const made = op(name, { a: 'any[*]', b: 'any[*]' }, { y: 'any[*]' }, {
-    elementwise: true,
-    infer(x) {
-      if (x['a']!.dtype !== x['b']!.dtype) throw new TypeError(`[${name}] operands differ in dtype: ${x['a']!.dtype} and ${x['b']!.dtype}`);
-      return same(x, dtype ?? x['a']!.dtype);
+  const made = op(
+    name,
+    { a: 'any[*]', b: 'any[*]' },
+    { y: 'any[*]' },
+    {
+      elementwise: true,
+      infer(x) {
+        if (x['a']!.dtype !== x['b']!.dtype)
+          throw new TypeError(`[${name}] operands differ in dtype: ${x['a']!.dtype} and ${x['b']!.dtype}`);
+        return same(x, dtype ?? x['a']!.dtype);
+      },
     },
-  });
+  );
   rules(made, {
     ...(gradient && { vjp: ({ a, b }: Binary, { y: dy }, { y }) => gradient(dy!, a, b, y) as Partial<Tensors<{ a: string; b: string }>> }),
     ...(simplify && {
@@ -94,14 +100,29 @@ const splat = ({ node }: Tensor): number | undefined => {
 };
 const identity = (x: Tensor, other: Tensor): Tensor | undefined => (x.shape.length === other.shape.length ? x : undefined);
 
-export const neg = unary('neg', (x) => -x, (dy) => neg(dy));
+export const neg = unary(
+  'neg',
+  (x) => -x,
+  (dy) => neg(dy),
+);
 export const exp = unary('exp', Math.exp, (dy, _, y) => mul(dy, y));
 export const log = unary('log', Math.log, (dy, x) => div(dy, x), { cases: [{ about: 'positive', inputs: { x: shifted(9, 3, 37) } }] });
-export const sqrt = unary('sqrt', Math.sqrt, (dy, _, y) => div(mul(dy, 0.5), y), { cases: [{ about: 'positive', inputs: { x: shifted(9, 3, 37) } }] });
-export const rsqrt = unary('rsqrt', (x) => 1 / Math.sqrt(x), (dy, _, y) => mul(mul(dy, -0.5), mul(y, mul(y, y))), {
+export const sqrt = unary('sqrt', Math.sqrt, (dy, _, y) => div(mul(dy, 0.5), y), {
   cases: [{ about: 'positive', inputs: { x: shifted(9, 3, 37) } }],
 });
-export const sigmoid = unary('sigmoid', (x) => 1 / (1 + Math.exp(-x)), (dy, _, y) => mul(dy, mul(y, sub(1, y))));
+export const rsqrt = unary(
+  'rsqrt',
+  (x) => 1 / Math.sqrt(x),
+  (dy, _, y) => mul(mul(dy, -0.5), mul(y, mul(y, y))),
+  {
+    cases: [{ about: 'positive', inputs: { x: shifted(9, 3, 37) } }],
+  },
+);
+export const sigmoid = unary(
+  'sigmoid',
+  (x) => 1 / (1 + Math.exp(-x)),
+  (dy, _, y) => mul(dy, mul(y, sub(1, y))),
+);
 export const tanh = unary('tanh', Math.tanh, (dy, _, y) => mul(dy, sub(1, mul(y, y))));
 export const abs = unary('abs', Math.abs, (dy, x) => select(less(x, 0), neg(dy), dy), {
   cases: [{ about: 'both signs', inputs: { x: f(3, 37) } }],
@@ -138,10 +159,15 @@ export const equal = binary('equal', (a, b) => (a === b ? 1 : 0), { dtype: 'i32'
 
 const zeros = (like: Tensor): Tensor => aligned(scalar(0, like.dtype), like)[0];
 
-const selectOp = op('select', { cond: 'i[*]', a: 'any[*]', b: 'any[*]' }, { y: 'any[*]' }, {
-  elementwise: true,
-  infer: (x) => same(x, x['a']!.dtype),
-});
+const selectOp = op(
+  'select',
+  { cond: 'i[*]', a: 'any[*]', b: 'any[*]' },
+  { y: 'any[*]' },
+  {
+    elementwise: true,
+    infer: (x) => same(x, x['a']!.dtype),
+  },
+);
 rules(selectOp, {
   vjp: ({ cond }, { y: dy }) => ({ a: select(cond, dy!, zeros(dy!)), b: select(cond, zeros(dy!), dy!) }),
   ref({ cond, a, b }, { y }) {

@@ -8,18 +8,28 @@ const check = (name: string, x: Readonly<Record<string, Spec>>): void => {
   const [g, u] = [x['g']!.shape, x['u']!.shape];
   if (g[1] !== 2 * u[1]!) throw new TypeError(`[${name}] g: expected f[N,2F] with F=${u[1]} (from u), got [${g}]`);
 };
-const productOp = op('gated_product', { g: 'f[N,G]', u: 'f[N,F]' }, { y: 'f[N,F]' }, {
-  infer(x) {
-    check('gated_product', x);
-    return { y: { dtype: 'f32', shape: x['u']!.shape } };
+const productOp = op(
+  'gated_product',
+  { g: 'f[N,G]', u: 'f[N,F]' },
+  { y: 'f[N,F]' },
+  {
+    infer(x) {
+      check('gated_product', x);
+      return { y: { dtype: 'f32', shape: x['u']!.shape } };
+    },
   },
-});
-const gradOp = op('gated_product_grad', { g: 'f[N,G]', u: 'f[N,F]', dy: 'f[N,F]' }, { dg: 'f[N,G]', du: 'f[N,F]' }, {
-  infer(x) {
-    check('gated_product_grad', x);
-    return { dg: { dtype: 'f32', shape: x['g']!.shape }, du: { dtype: 'f32', shape: x['u']!.shape } };
+);
+const gradOp = op(
+  'gated_product_grad',
+  { g: 'f[N,G]', u: 'f[N,F]', dy: 'f[N,F]' },
+  { dg: 'f[N,G]', du: 'f[N,F]' },
+  {
+    infer(x) {
+      check('gated_product_grad', x);
+      return { dg: { dtype: 'f32', shape: x['g']!.shape }, du: { dtype: 'f32', shape: x['u']!.shape } };
+    },
   },
-});
+);
 const halves = (g: Tensor): [Tensor, Tensor] => {
   const size = g.shape[1]! / 2;
   return [sliceAxis(g, 1, { from: 0, size }), sliceAxis(g, 1, { from: size, size })];

@@ -5,9 +5,14 @@ import { full } from './constant.ts';
 import { less, lessEqual, max, min, mul, select, toF32 } from './elementwise.ts';
 import { reshape } from './reshape.ts';
 
-const gatherOp = op('gather', { x: 'any[*]', indices: 'i[*]' }, { y: 'any[*]' }, {
-  infer: (x) => ({ y: { dtype: x['x']!.dtype, shape: [...x['indices']!.shape, ...x['x']!.shape.slice(1)] } }),
-});
+const gatherOp = op(
+  'gather',
+  { x: 'any[*]', indices: 'i[*]' },
+  { y: 'any[*]' },
+  {
+    infer: (x) => ({ y: { dtype: x['x']!.dtype, shape: [...x['indices']!.shape, ...x['x']!.shape.slice(1)] } }),
+  },
+);
 rules(gatherOp, {
   vjp: ({ x, indices }, { y: dy }) => ({ x: scatterAdd(dy!, min(max(indices, 0), x.shape[0]! - 1), x.shape[0]!) }),
   ref({ x, indices }, { y }, { shapes }) {
@@ -30,15 +35,21 @@ export const gather = (x: Tensor, indices: Tensor): Tensor => gatherOp({ x, indi
 interface ScatterAttrs {
   readonly rows: number;
 }
-const scatterOp = op('scatter_add', { x: 'f[*]', indices: 'i[*]' }, { y: 'f[*]' }, {
-  attrs: ['rows'],
-  infer(x, { rows }: ScatterAttrs) {
-    const { shape } = x['x']!;
-    const lead = x['indices']!.shape;
-    if (lead.some((d, a) => d !== shape[a])) throw new TypeError(`[scatter_add] x [${shape}] does not begin with the shape of indices [${lead}]`);
-    return { y: { dtype: 'f32', shape: [rows, ...shape.slice(lead.length)] } };
+const scatterOp = op(
+  'scatter_add',
+  { x: 'f[*]', indices: 'i[*]' },
+  { y: 'f[*]' },
+  {
+    attrs: ['rows'],
+    infer(x, { rows }: ScatterAttrs) {
+      const { shape } = x['x']!;
+      const lead = x['indices']!.shape;
+      if (lead.some((d, a) => d !== shape[a]))
+        throw new TypeError(`[scatter_add] x [${shape}] does not begin with the shape of indices [${lead}]`);
+      return { y: { dtype: 'f32', shape: [rows, ...shape.slice(lead.length)] } };
+    },
   },
-});
+);
 rules(scatterOp, {
   vjp({ indices }, { y: dy }, _, { rows }) {
     // Dropped rows had no effect, but gather would clamp them to a row that exists.

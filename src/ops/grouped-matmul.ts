@@ -6,17 +6,24 @@ interface GroupedAttrs {
   /** 1: w is [E,F,D] and multiplies transposed. */
   readonly trans: number;
 }
-const groupedOp = op('grouped_matmul', { x: 'f[S,D]', w: 'f[E,I,J]', sizes: 'i[E]' }, { y: 'f[*]' }, {
-  attrs: ['trans'],
-  infer(x, { trans }: GroupedAttrs) {
-    const [rows, inner] = x['x']!.shape as [number, number];
-    const [, first, second] = x['w']!.shape as [number, number, number];
-    const [from, to] = trans ? [second, first] : [first, second];
-    if (inner !== from)
-      throw new TypeError(`[grouped_matmul] w: expected f[${trans ? 'E,F,D' : 'E,D,F'}] with D=${inner} (from x), got [${x['w']!.shape}]`);
-    return { y: { dtype: 'f32', shape: [rows, to] } };
+const groupedOp = op(
+  'grouped_matmul',
+  { x: 'f[S,D]', w: 'f[E,I,J]', sizes: 'i[E]' },
+  { y: 'f[*]' },
+  {
+    attrs: ['trans'],
+    infer(x, { trans }: GroupedAttrs) {
+      const [rows, inner] = x['x']!.shape as [number, number];
+      const [, first, second] = x['w']!.shape as [number, number, number];
+      const [from, to] = trans ? [second, first] : [first, second];
+      if (inner !== from)
+        throw new TypeError(
+          `[grouped_matmul] w: expected f[${trans ? 'E,F,D' : 'E,D,F'}] with D=${inner} (from x), got [${x['w']!.shape}]`,
+        );
+      return { y: { dtype: 'f32', shape: [rows, to] } };
+    },
   },
-});
+);
 const outerOp = op('grouped_outer', { x: 'f[S,D]', dy: 'f[S,F]', sizes: 'i[E]' }, { w: 'f[E,D,F]' });
 
 /** Calls visit(row, expert) for the rows that sizes give to experts; what does not fit is cut off. */
@@ -42,14 +49,21 @@ rules(groupedOp, {
     });
   },
   cases: [
-    { about: 'uneven, some empty', inputs: { x: f(31, 19), w: f(5, 19, 23), sizes: exact('i32', [5], [7, 0, 17, 1, 3]) }, attrs: { trans: 0 } },
+    {
+      about: 'uneven, some empty',
+      inputs: { x: f(31, 19), w: f(5, 19, 23), sizes: exact('i32', [5], [7, 0, 17, 1, 3]) },
+      attrs: { trans: 0 },
+    },
     { about: 'transposed', inputs: { x: f(31, 19), w: f(5, 23, 19), sizes: exact('i32', [5], [0, 9, 0, 16, 2]) }, attrs: { trans: 1 } },
     { about: 'no rows', inputs: { x: f(0, 4), w: f(2, 4, 3), sizes: exact('i32', [2], [0, 0]) }, attrs: { trans: 0 } },
     { about: 'sizes beyond the rows', inputs: { x: f(6, 4), w: f(3, 4, 3), sizes: exact('i32', [3], [4, -2, 99]) }, attrs: { trans: 0 } },
   ],
 });
 rules(outerOp, {
-  vjp: ({ x, dy, sizes }, { w: dw }) => ({ x: groupedOp({ x: dy, w: dw!, sizes }, { trans: 1 }).y, dy: groupedOp({ x, w: dw!, sizes }, { trans: 0 }).y }),
+  vjp: ({ x, dy, sizes }, { w: dw }) => ({
+    x: groupedOp({ x: dy, w: dw!, sizes }, { trans: 1 }).y,
+    dy: groupedOp({ x, w: dw!, sizes }, { trans: 0 }).y,
+  }),
   flops: ({ S, D, F }) => 2 * S * D * F,
   ref({ x, dy, sizes }, { w }, { dims: { S, D, F } }) {
     eachRow(sizes, S, (row, e) => {

@@ -10,7 +10,28 @@ export { cumsum } from './cumsum.ts';
 export { combine, dispatch } from './dispatch.ts';
 export { dynamicUpdateSlice } from './dynamic-update-slice.ts';
 export {
-  abs, add, div, equal, exp, floor, less, lessEqual, log, max, min, mul, neg, rsqrt, select, sigmoid, sqrt, sub, tanh, toF32, toI32, unary,
+  abs,
+  add,
+  div,
+  equal,
+  exp,
+  floor,
+  less,
+  lessEqual,
+  log,
+  max,
+  min,
+  mul,
+  neg,
+  rsqrt,
+  select,
+  sigmoid,
+  sqrt,
+  sub,
+  tanh,
+  toF32,
+  toI32,
+  unary,
 } from './elementwise.ts';
 export { gatedProduct } from './gated-product.ts';
 export { gather, scatterAdd } from './gather.ts';

@@ -41,8 +41,18 @@ rules(lossOp, {
     }
   },
   cases: [
-    { about: 'odd', inputs: { h: f(37, 19), w: f(19, 67), targets: i(67, 37), scale: shifted(2, 37) }, attrs: { zLoss: 1e-2 }, tolerance: 1e-4 },
-    { about: 'targets outside the vocabulary', inputs: { h: f(3, 8), w: f(8, 11), targets: exact('i32', [3], [-1, 5, 11]), scale: f(3) }, attrs: { zLoss: 0 }, tolerance: 1e-4 },
+    {
+      about: 'odd',
+      inputs: { h: f(37, 19), w: f(19, 67), targets: i(67, 37), scale: shifted(2, 37) },
+      attrs: { zLoss: 1e-2 },
+      tolerance: 1e-4,
+    },
+    {
+      about: 'targets outside the vocabulary',
+      inputs: { h: f(3, 8), w: f(8, 11), targets: exact('i32', [3], [-1, 5, 11]), scale: f(3) },
+      attrs: { zLoss: 0 },
+      tolerance: 1e-4,
+    },
     { about: 'no tokens', inputs: { h: f(0, 8), w: f(8, 11), targets: i(11, 0), scale: f(0) }, attrs: { zLoss: 0 } },
   ],
 });

@@ -11,16 +11,21 @@ const sizes = (a: readonly number[], b: readonly number[], { transA, transB }: M
   const [innerB, columns] = transB ? [b.at(-1)!, b.at(-2)!] : [b.at(-2)!, b.at(-1)!];
   return { M: rows, K: inner, KB: innerB, N: columns };
 };
-const matmulOp = op('matmul', { a: 'f[*]', b: 'f[*]' }, { y: 'f[*]' }, {
-  attrs: ['transA', 'transB'],
-  infer(x, attrs: MatmulAttrs) {
-    const [a, b] = [x['a']!.shape, x['b']!.shape];
-    const { M, K, KB, N } = sizes(a, b, attrs);
-    if (a.length < 2 || a.length !== b.length || K !== KB || a.slice(0, -2).join() !== b.slice(0, -2).join())
-      throw new TypeError(`[matmul] a [${a}]${attrs.transA ? 'ᵀ' : ''} does not multiply b [${b}]${attrs.transB ? 'ᵀ' : ''}`);
-    return { y: { dtype: 'f32', shape: [...a.slice(0, -2), M, N] } };
+const matmulOp = op(
+  'matmul',
+  { a: 'f[*]', b: 'f[*]' },
+  { y: 'f[*]' },
+  {
+    attrs: ['transA', 'transB'],
+    infer(x, attrs: MatmulAttrs) {
+      const [a, b] = [x['a']!.shape, x['b']!.shape];
+      const { M, K, KB, N } = sizes(a, b, attrs);
+      if (a.length < 2 || a.length !== b.length || K !== KB || a.slice(0, -2).join() !== b.slice(0, -2).join())
+        throw new TypeError(`[matmul] a [${a}]${attrs.transA ? 'ᵀ' : ''} does not multiply b [${b}]${attrs.transB ? 'ᵀ' : ''}`);
+      return { y: { dtype: 'f32', shape: [...a.slice(0, -2), M, N] } };
+    },
   },
-});
+);
 rules(matmulOp, {
   vjp: ({ a, b }, { y }, _, { transA, transB }) => ({
     a: transA ? product(b, y!, transB, 1) : product(y!, b, 0, 1 - transB),
@@ -33,7 +38,8 @@ rules(matmulOp, {
       for (let m = 0; m < M; m++)
         for (let n = 0; n < N; n++) {
           let sum = 0;
-          for (let k = 0; k < K; k++) sum += a[ao + (attrs.transA ? k * M + m : m * K + k)]! * b[bo + (attrs.transB ? n * K + k : k * N + n)]!;
+          for (let k = 0; k < K; k++)
+            sum += a[ao + (attrs.transA ? k * M + m : m * K + k)]! * b[bo + (attrs.transB ? n * K + k : k * N + n)]!;
           y[yo + m * N + n] = sum;
         }
     }

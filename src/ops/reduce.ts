@@ -12,11 +12,22 @@ interface ReduceAttrs {
   readonly axes: readonly number[];
 }
 const declare = (name: 'reduce_sum' | 'reduce_max') =>
-  op(name, { x: 'any[*]' }, { y: 'any[*]' }, {
-    attrs: ['axes'],
-    infer: (x, { axes }: ReduceAttrs) => ({ y: { dtype: x['x']!.dtype, shape: x['x']!.shape.map((d, a) => (axes[a] ? 1 : d)) } }),
-  });
-const fold = (x: Numbers, y: Numbers, shapes: { readonly x: Shape; readonly y: Shape }, axes: readonly number[], join: (a: number, b: number) => number) => {
+  op(
+    name,
+    { x: 'any[*]' },
+    { y: 'any[*]' },
+    {
+      attrs: ['axes'],
+      infer: (x, { axes }: ReduceAttrs) => ({ y: { dtype: x['x']!.dtype, shape: x['x']!.shape.map((d, a) => (axes[a] ? 1 : d)) } }),
+    },
+  );
+const fold = (
+  x: Numbers,
+  y: Numbers,
+  shapes: { readonly x: Shape; readonly y: Shape },
+  axes: readonly number[],
+  join: (a: number, b: number) => number,
+) => {
   const steps = strides(shapes.y).map((s, axis) => (axes[axis] ? 0 : s));
   walk(shapes.x, (n, at) => {
     const to = dot(at, steps);

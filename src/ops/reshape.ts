@@ -5,14 +5,19 @@ import { f } from './cases.ts';
 interface ReshapeAttrs {
   readonly shape: Shape;
 }
-const reshapeOp = op('reshape', { x: 'any[*]' }, { y: 'any[*]' }, {
-  attrs: ['shape'],
-  view: true,
-  infer(x, { shape }: ReshapeAttrs) {
-    if (sizeOf(x['x']!.shape) !== sizeOf(shape)) throw new TypeError(`[reshape] x: [${x['x']!.shape}] has not the size of [${shape}]`);
-    return { y: { dtype: x['x']!.dtype, shape } };
+const reshapeOp = op(
+  'reshape',
+  { x: 'any[*]' },
+  { y: 'any[*]' },
+  {
+    attrs: ['shape'],
+    view: true,
+    infer(x, { shape }: ReshapeAttrs) {
+      if (sizeOf(x['x']!.shape) !== sizeOf(shape)) throw new TypeError(`[reshape] x: [${x['x']!.shape}] has not the size of [${shape}]`);
+      return { y: { dtype: x['x']!.dtype, shape } };
+    },
   },
-});
+);
 rules(reshapeOp, {
   vjp: ({ x }, { y: dy }) => ({ x: reshape(dy!, x.shape) }),
   ref({ x }, { y }) {

@@ -8,10 +8,20 @@ import { reduceSum, sum } from './reduce.ts';
 interface NormAttrs {
   readonly eps: number;
 }
-const normOp = op('rms_norm', { x: 'f[N,D]', scale: 'f[D]' }, { y: 'f[N,D]' }, { attrs: ['eps'] as const satisfies readonly (keyof NormAttrs)[] });
-const gradOp = op('rms_norm_grad', { x: 'f[N,D]', scale: 'f[D]', dy: 'f[N,D]' }, { dx: 'f[N,D]', dscale: 'f[D]' }, {
-  attrs: ['eps'] as const satisfies readonly (keyof NormAttrs)[],
-});
+const normOp = op(
+  'rms_norm',
+  { x: 'f[N,D]', scale: 'f[D]' },
+  { y: 'f[N,D]' },
+  { attrs: ['eps'] as const satisfies readonly (keyof NormAttrs)[] },
+);
+const gradOp = op(
+  'rms_norm_grad',
+  { x: 'f[N,D]', scale: 'f[D]', dy: 'f[N,D]' },
+  { dx: 'f[N,D]', dscale: 'f[D]' },
+  {
+    attrs: ['eps'] as const satisfies readonly (keyof NormAttrs)[],
+  },
+);
 const cases = { x: f(13, 37), scale: f(37) };
 /** 1 ÷ rms of each row, [N,1]. */
 const inverse = (x: Tensor, eps: number): Tensor => rsqrt(add(mul(reduceSum(mul(x, x), [1]), 1 / x.shape[1]!), eps));

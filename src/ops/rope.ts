@@ -8,14 +8,19 @@ interface RopeAttrs {
   /** 1 rotates forth, −1 back. */
   readonly sign: number;
 }
-const ropeOp = op('rope', { x: 'f[N,D]', positions: 'i[N]' }, { y: 'f[N,D]' }, {
-  attrs: ['heads', 'theta', 'sign'],
-  infer(x, { heads }: RopeAttrs) {
-    const [rows, features] = x['x']!.shape as [number, number];
-    if (features % (2 * heads) !== 0) throw new TypeError(`[rope] x: ${features} features are not ${heads} heads of even size`);
-    return { y: { dtype: 'f32', shape: [rows, features] } };
+const ropeOp = op(
+  'rope',
+  { x: 'f[N,D]', positions: 'i[N]' },
+  { y: 'f[N,D]' },
+  {
+    attrs: ['heads', 'theta', 'sign'],
+    infer(x, { heads }: RopeAttrs) {
+      const [rows, features] = x['x']!.shape as [number, number];
+      if (features % (2 * heads) !== 0) throw new TypeError(`[rope] x: ${features} features are not ${heads} heads of even size`);
+      return { y: { dtype: 'f32', shape: [rows, features] } };
+    },
   },
-});
+);
 rules(ropeOp, {
   vjp: ({ positions }, { y: dy }, _, attrs) => ({ x: ropeOp({ x: dy!, positions }, { ...attrs, sign: -attrs.sign }).y }),
   // Su et al. 2021 (arXiv 2104.09864), pairs (i, i + half) as in GPT-NeoX.

@@ -7,17 +7,29 @@ interface SliceAttrs {
   readonly start: Shape;
   readonly size: Shape;
 }
-const sliceOp = op('slice', { x: 'any[*]' }, { y: 'any[*]' }, {
-  attrs: ['start', 'size'],
-  infer(x, { start, size }: SliceAttrs) {
-    const { dtype, shape } = x['x']!;
-    if (start.length !== shape.length || size.length !== shape.length || shape.some((d, a) => start[a]! < 0 || start[a]! + size[a]! > d))
-      throw new TypeError(`[slice] start [${start}] size [${size}] lies outside x [${shape}]`);
-    return { y: { dtype, shape: size } };
+const sliceOp = op(
+  'slice',
+  { x: 'any[*]' },
+  { y: 'any[*]' },
+  {
+    attrs: ['start', 'size'],
+    infer(x, { start, size }: SliceAttrs) {
+      const { dtype, shape } = x['x']!;
+      if (start.length !== shape.length || size.length !== shape.length || shape.some((d, a) => start[a]! < 0 || start[a]! + size[a]! > d))
+        throw new TypeError(`[slice] start [${start}] size [${size}] lies outside x [${shape}]`);
+      return { y: { dtype, shape: size } };
+    },
   },
-});
+);
 rules(sliceOp, {
-  vjp: ({ x }, { y: dy }, _, { start, size }) => ({ x: pad(dy!, start, x.shape.map((d, a) => d - start[a]! - size[a]!), 0) }),
+  vjp: ({ x }, { y: dy }, _, { start, size }) => ({
+    x: pad(
+      dy!,
+      start,
+      x.shape.map((d, a) => d - start[a]! - size[a]!),
+      0,
+    ),
+  }),
   ref({ x }, { y }, { shapes, attrs }) {
     const steps = strides(shapes.x);
     const base = dot(attrs.start, steps);
@@ -33,19 +45,28 @@ rules(sliceOp, {
 export const slice = (x: Tensor, start: Shape, size: Shape): Tensor => sliceOp({ x }, { start, size }).y;
 /** The part [from, from + size) of one axis. */
 export const sliceAxis = (x: Tensor, axis: number, { from, size }: { from: number; size: number }): Tensor =>
-  slice(x, x.shape.map((_, a) => (a === axis ? from : 0)), x.shape.map((d, a) => (a === axis ? size : d)));
+  slice(
+    x,
+    x.shape.map((_, a) => (a === axis ? from : 0)),
+    x.shape.map((d, a) => (a === axis ? size : d)),
+  );
 
 interface PadAttrs {
   readonly before: Shape;
   readonly after: Shape;
   readonly value: number;
 }
-const padOp = op('pad', { x: 'any[*]' }, { y: 'any[*]' }, {
-  attrs: ['before', 'after', 'value'],
-  infer: (x, { before, after }: PadAttrs) => ({
-    y: { dtype: x['x']!.dtype, shape: x['x']!.shape.map((d, a) => before[a]! + d + after[a]!) },
-  }),
-});
+const padOp = op(
+  'pad',
+  { x: 'any[*]' },
+  { y: 'any[*]' },
+  {
+    attrs: ['before', 'after', 'value'],
+    infer: (x, { before, after }: PadAttrs) => ({
+      y: { dtype: x['x']!.dtype, shape: x['x']!.shape.map((d, a) => before[a]! + d + after[a]!) },
+    }),
+  },
+);
 rules(padOp, {
   vjp: ({ x }, { y: dy }, _, { before }) => ({ x: slice(dy!, before, x.shape) }),
   ref({ x }, { y }, { shapes, attrs }) {
@@ -62,16 +83,21 @@ export const pad = (x: Tensor, before: Shape, after: Shape, value: number): Tens
 interface ConcatAttrs {
   readonly axis: number;
 }
-const concatOp = op('concat', { a: 'any[*]', b: 'any[*]' }, { y: 'any[*]' }, {
-  attrs: ['axis'],
-  infer(x, { axis }: ConcatAttrs) {
-    const { dtype, shape } = x['a']!;
-    const other = x['b']!;
-    if (dtype !== other.dtype || shape.length !== other.shape.length || shape.some((d, i) => i !== axis && d !== other.shape[i]))
-      throw new TypeError(`[concat] a [${shape}] and b [${other.shape}] differ beside axis ${axis}`);
-    return { y: { dtype, shape: shape.map((d, i) => (i === axis ? d + other.shape[i]! : d)) } };
+const concatOp = op(
+  'concat',
+  { a: 'any[*]', b: 'any[*]' },
+  { y: 'any[*]' },
+  {
+    attrs: ['axis'],
+    infer(x, { axis }: ConcatAttrs) {
+      const { dtype, shape } = x['a']!;
+      const other = x['b']!;
+      if (dtype !== other.dtype || shape.length !== other.shape.length || shape.some((d, i) => i !== axis && d !== other.shape[i]))
+        throw new TypeError(`[concat] a [${shape}] and b [${other.shape}] differ beside axis ${axis}`);
+      return { y: { dtype, shape: shape.map((d, i) => (i === axis ? d + other.shape[i]! : d)) } };
+    },
   },
-});
+);
 rules(concatOp, {
   vjp: ({ a, b }, { y: dy }, _, { axis }) => ({
     a: sliceAxis(dy!, axis, { from: 0, size: a.shape[axis]! }),

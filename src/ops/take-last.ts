@@ -7,8 +7,7 @@ const takeOp = op('take_last', { x: 'f[N,E]', indices: 'i[N,K]' }, { y: 'f[N,K]'
 rules(takeOp, {
   vjp: ({ x, indices }, { y: dy }) => ({ x: putLast(dy!, min(max(indices, 0), x.shape[1]! - 1), x.shape[1]!) }),
   ref({ x, indices }, { y }, { dims: { N, E, K } }) {
-    for (let n = 0; n < N; n++)
-      for (let k = 0; k < K; k++) y[n * K + k] = x[n * E + Math.max(0, Math.min(E - 1, indices[n * K + k]!))]!;
+    for (let n = 0; n < N; n++) for (let k = 0; k < K; k++) y[n * K + k] = x[n * E + Math.max(0, Math.min(E - 1, indices[n * K + k]!))]!;
   },
   cases: [
     { about: 'two of seven', inputs: { x: f(13, 7), indices: i(7, 13, 2) } },
@@ -21,10 +20,15 @@ export const takeLast = (x: Tensor, indices: Tensor): Tensor => takeOp({ x, indi
 interface PutAttrs {
   readonly size: number;
 }
-const putOp = op('put_last', { x: 'f[N,K]', indices: 'i[N,K]' }, { y: 'f[*]' }, {
-  attrs: ['size'],
-  infer: (x, { size }: PutAttrs) => ({ y: { dtype: 'f32', shape: [x['x']!.shape[0]!, size] } }),
-});
+const putOp = op(
+  'put_last',
+  { x: 'f[N,K]', indices: 'i[N,K]' },
+  { y: 'f[*]' },
+  {
+    attrs: ['size'],
+    infer: (x, { size }: PutAttrs) => ({ y: { dtype: 'f32', shape: [x['x']!.shape[0]!, size] } }),
+  },
+);
 rules(putOp, {
   vjp: ({ indices }, { y: dy }) => ({ x: takeLast(dy!, indices) }),
   ref({ x, indices }, { y }, { dims: { N, K }, attrs: { size } }) {

@@ -6,14 +6,19 @@ import { putLast } from './take-last.ts';
 interface TopkAttrs {
   readonly k: number;
 }
-const topkOp = op('topk', { x: 'f[N,E]' }, { values: 'f[*]', indices: 'i[*]' }, {
-  attrs: ['k'],
-  infer(x, { k }: TopkAttrs) {
-    const [rows, entries] = x['x']!.shape as [number, number];
-    if (k > entries) throw new TypeError(`[topk] k: ${k} of ${entries} entries`);
-    return { values: { dtype: 'f32', shape: [rows, k] }, indices: { dtype: 'i32', shape: [rows, k] } };
+const topkOp = op(
+  'topk',
+  { x: 'f[N,E]' },
+  { values: 'f[*]', indices: 'i[*]' },
+  {
+    attrs: ['k'],
+    infer(x, { k }: TopkAttrs) {
+      const [rows, entries] = x['x']!.shape as [number, number];
+      if (k > entries) throw new TypeError(`[topk] k: ${k} of ${entries} entries`);
+      return { values: { dtype: 'f32', shape: [rows, k] }, indices: { dtype: 'i32', shape: [rows, k] } };
+    },
   },
-});
+);
 rules(topkOp, {
   vjp: ({ x }, { values: dy }, { indices }) => (dy ? { x: putLast(dy, indices, x.shape[1]!) } : {}),
   ref({ x }, { values, indices }, { dims: { N, E }, attrs: { k } }) {

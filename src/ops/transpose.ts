@@ -6,17 +6,27 @@ import { dot, strides, walk } from './strides.ts';
 interface TransposeAttrs {
   readonly perm: readonly number[];
 }
-const transposeOp = op('transpose', { x: 'any[*]' }, { y: 'any[*]' }, {
-  attrs: ['perm'],
-  infer(x, { perm }: TransposeAttrs) {
-    const { dtype, shape } = x['x']!;
-    if ([...perm].sort((a, b) => a - b).join() !== shape.map((_, i) => i).join())
-      throw new TypeError(`[transpose] perm: expected an order of ${shape.length} axes, got [${perm}]`);
-    return { y: { dtype, shape: perm.map((p) => shape[p]!) } };
+const transposeOp = op(
+  'transpose',
+  { x: 'any[*]' },
+  { y: 'any[*]' },
+  {
+    attrs: ['perm'],
+    infer(x, { perm }: TransposeAttrs) {
+      const { dtype, shape } = x['x']!;
+      if ([...perm].sort((a, b) => a - b).join() !== shape.map((_, i) => i).join())
+        throw new TypeError(`[transpose] perm: expected an order of ${shape.length} axes, got [${perm}]`);
+      return { y: { dtype, shape: perm.map((p) => shape[p]!) } };
+    },
   },
-});
+);
 rules(transposeOp, {
-  vjp: (_, { y: dy }, __, { perm }) => ({ x: transpose(dy!, perm.map((_p, axis) => perm.indexOf(axis))) }),
+  vjp: (_, { y: dy }, __, { perm }) => ({
+    x: transpose(
+      dy!,
+      perm.map((_p, axis) => perm.indexOf(axis)),
+    ),
+  }),
   ref({ x }, { y }, { shapes, attrs: { perm } }) {
     const steps = strides(shapes.x);
     const from = perm.map((p) => steps[p]!);

@@ -66,7 +66,9 @@ function whole(figure: Element, { title, description, legend }: { title: string;
   for (const inner of figure.querySelectorAll('*')) for (const name of ['aria-label', 'aria-hidden']) inner.removeAttribute(name);
   const names = `<title>${escape(title)}</title><desc>${escape(description)}</desc><style>${STYLE}</style>`;
   const attributes = `xmlns="http://www.w3.org/2000/svg" role="img" aria-label="${escape(`${title}. ${description}`)}"`;
-  return clean(figure.outerHTML.replace(/^<svg [^>]*>/, (open) => `${open.slice(0, -1).replace('<svg', `<svg ${attributes}`)}>${names}${legend}`));
+  return clean(
+    figure.outerHTML.replace(/^<svg [^>]*>/, (open) => `${open.slice(0, -1).replace('<svg', `<svg ${attributes}`)}>${names}${legend}`),
+  );
 }
 
 /** Entries side by side above the frame, in as many lines as they need. */

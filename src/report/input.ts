@@ -24,7 +24,10 @@ export interface ReportInput {
   /** Absent where nothing is routed: a dense model, or no probe yet. */
   readonly findings?: Findings;
   /** Sums of training steps, thinned to a few hundred. */
-  readonly stepRouting: readonly { readonly step: number; readonly layers: readonly (Omit<LayerStep, 'step'> & { readonly layer: number })[] }[];
+  readonly stepRouting: readonly {
+    readonly step: number;
+    readonly layers: readonly (Omit<LayerStep, 'step'> & { readonly layer: number })[];
+  }[];
   /** Text of a token id. */
   readonly pieceOf: (id: number) => string;
   readonly samples: readonly { readonly prompt: string; readonly text: string }[];

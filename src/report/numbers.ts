@@ -20,7 +20,8 @@ export function decimal(x: Countable): string {
 }
 
 /** 0.1234 → 12.3 % */
-export const percent = (share: Countable): string => (isNumber(share) ? `${withSign((share * 100).toFixed(share !== 0 && Math.abs(share) < 0.01 ? 2 : 1))}\u00a0%` : DASH);
+export const percent = (share: Countable): string =>
+  isNumber(share) ? `${withSign((share * 100).toFixed(share !== 0 && Math.abs(share) < 0.01 ? 2 : 1))}\u00a0%` : DASH;
 
 /** 12345 → 12,345 */
 export const whole = (n: Countable): string => (isNumber(n) ? Math.round(n).toLocaleString('en-US') : DASH);

@@ -1,7 +1,16 @@
 /** A run that never was, for tests: two MoE layers over synthetic text, one that settles early and one that settles late. */
 import { rng } from '../base/index.ts';
 import {
-  analyse, late, recordOf, settles, sumStep, syntheticText, tokenRouterAt, type Findings, type RoutingRecord, type TextShape,
+  analyse,
+  late,
+  recordOf,
+  settles,
+  sumStep,
+  syntheticText,
+  tokenRouterAt,
+  type Findings,
+  type RoutingRecord,
+  type TextShape,
 } from '../routing/index.ts';
 import type { ReportInput } from './input.ts';
 
@@ -22,7 +31,13 @@ export function syntheticRecords({ experts, ...shape }: RunShape): RoutingRecord
   return SHARES.map((share): RoutingRecord => {
     const records = LAYERS.map(({ trajectory }, l) =>
       recordOf(text, tokenRouterAt(text, trajectory, share, { experts, seed: shape.seed + l }), {
-        experts, topK: 2, capacityFactor: 1, sequencesPerGroup: 1, priority: 'in order', heldOut: [`domain-${shape.domains - 1}`], share,
+        experts,
+        topK: 2,
+        capacityFactor: 1,
+        sequencesPerGroup: 1,
+        priority: 'in order',
+        heldOut: [`domain-${shape.domains - 1}`],
+        share,
       }),
     );
     return { ...records[0]!, layers: records.map(({ layers: [only] }, l) => ({ ...only!, layer: LAYERS[l]!.layer })) };
@@ -33,7 +48,22 @@ const LOSSES = { start: 8.2, end: 4.6 };
 const lossAt = (share: number): number => LOSSES.end + (LOSSES.start - LOSSES.end) * Math.exp(-6 * share);
 
 /** Text with what corpora have in them: markup, controls, blanks, other scripts. */
-export const PIECES = [' the', '<script>alert(1)</script>', '&amp;', '\n', '"', "'", '\u0000', '\u202e', '語', 'שלום', ']]>', '\ud800', '', '-->'];
+export const PIECES = [
+  ' the',
+  '<script>alert(1)</script>',
+  '&amp;',
+  '\n',
+  '"',
+  "'",
+  '\u0000',
+  '\u202e',
+  '語',
+  'שלום',
+  ']]>',
+  '\ud800',
+  '',
+  '-->',
+];
 export const pieceOf = (id: number): string => PIECES[id] ?? ` token-${id}`;
 
 export function syntheticInput(records: readonly RoutingRecord[], trainCapacity: number): ReportInput & { readonly findings: Findings } {
@@ -48,9 +78,15 @@ export function syntheticInput(records: readonly RoutingRecord[], trainCapacity:
     steps: 1000,
     tokens: 2_048_000,
     seconds: 118.2,
-    metrics: Array.from({ length: 1000 }, (_, i) => ({ step: i + 1, tokens: (i + 1) * 2048, crossEntropy: lossAt(i / 1000) + 0.2 * noise.normal(i) })),
+    metrics: Array.from({ length: 1000 }, (_, i) => ({
+      step: i + 1,
+      tokens: (i + 1) * 2048,
+      crossEntropy: lossAt(i / 1000) + 0.2 * noise.normal(i),
+    })),
     validation: SHARES.map((share) => ({
-      step: share * 1000, tokens: share * 2_048_000, loss: lossAt(share) + 0.1,
+      step: share * 1000,
+      tokens: share * 2_048_000,
+      loss: lossAt(share) + 0.1,
       byDomain: Object.fromEntries(domains.map((name, d) => [name, lossAt(share) + 0.1 + 0.2 * (d - 1)])),
     })),
     baselines: { unigram: 7.3, bigram: 4.9 },
@@ -58,15 +94,26 @@ export function syntheticInput(records: readonly RoutingRecord[], trainCapacity:
     stepRouting: records.map((record) => ({
       step: record.step,
       layers: record.layers.map(({ layer, chosen, gates, kept }) => ({
-        layer, balanceLoss: 2.2,
-        routing: sumStep(chosen, gates, kept, { experts: record.experts, topK: 2, buckets: BUCKETS, sequenceLength: record.position.at(-1)! + 1 }),
+        layer,
+        balanceLoss: 2.2,
+        routing: sumStep(chosen, gates, kept, {
+          experts: record.experts,
+          topK: 2,
+          buckets: BUCKETS,
+          sequenceLength: record.position.at(-1)! + 1,
+        }),
       })),
     })),
     pieceOf,
     samples: [{ prompt: 'Once <b>upon</b>', text: ' a time\n\nthere was </pre><script>alert(2)</script> שלום\u0007' }],
     data: domains.map((domain, d) => ({
-      domain, origin: `https://example.org/${d}?a=1&b=2`, licence: 'CC-BY-4.0', heldOut: last.heldOut.includes(domain),
-      documents: 120 + d, bytes: 1_500_000, tokens: { train: 400_000, validation: 20_000, probe: 10_000 },
+      domain,
+      origin: `https://example.org/${d}?a=1&b=2`,
+      licence: 'CC-BY-4.0',
+      heldOut: last.heldOut.includes(domain),
+      documents: 120 + d,
+      bytes: 1_500_000,
+      tokens: { train: 400_000, validation: 20_000, probe: 10_000 },
     })),
     commands: [
       { what: 'the whole run', command: 'openmoe quickstart --seed 1' },

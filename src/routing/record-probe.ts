@@ -1,5 +1,18 @@
 /** Runs a probe set through one checkpoint and keeps the whole routing record.   B rows, S tokens a row, N tokens. */
-import { capacityOf, type Buffers, type Evaluated, type Executor, groupCount, inBatches, interleaved, type Mode, type Model, openEvaluator, pickRows, type Rows } from '../infer/index.ts';
+import {
+  capacityOf,
+  type Buffers,
+  type Evaluated,
+  type Executor,
+  groupCount,
+  inBatches,
+  interleaved,
+  type Mode,
+  type Model,
+  openEvaluator,
+  pickRows,
+  type Rows,
+} from '../infer/index.ts';
 import type { LayerRecord, RoutingRecord } from './record.ts';
 
 export interface ProbeSet {
@@ -39,24 +52,37 @@ export async function openProber(model: Model, executor: Executor, set: ProbeSet
         return to;
       };
       const slots = n * model.config.topK;
-      const layers = model.moeLayers.map(
-        (layer, l): LayerRecord => ({
-          layer,
-          chosen: joined(new Int32Array(slots), results.map((r) => r.layers[l]!.chosen)),
-          gates: joined(new Float32Array(slots), results.map((r) => r.layers[l]!.gates)),
-          kept: joined(new Uint8Array(slots), results.map((r) => r.layers[l]!.kept)),
-          capacity: capacityOf(group, mode, model.config),
-        }),
-      );
+      const layers = model.moeLayers.map((layer, l): LayerRecord => ({
+        layer,
+        chosen: joined(
+          new Int32Array(slots),
+          results.map((r) => r.layers[l]!.chosen),
+        ),
+        gates: joined(
+          new Float32Array(slots),
+          results.map((r) => r.layers[l]!.gates),
+        ),
+        kept: joined(
+          new Uint8Array(slots),
+          results.map((r) => r.layers[l]!.kept),
+        ),
+        capacity: capacityOf(group, mode, model.config),
+      }));
       return {
         experts: model.config.experts,
         topK: model.config.topK,
         domains: set.domains,
         heldOut: set.heldOut,
-        tokens: joined(new Int32Array(n), batches.map((b) => b.tokens)),
+        tokens: joined(
+          new Int32Array(n),
+          batches.map((b) => b.tokens),
+        ),
         sequence: Int32Array.from({ length: n }, (_, i) => Math.floor(i / length)),
         position: Int32Array.from({ length: n }, (_, i) => i % length),
-        domain: joined(new Int32Array(n), batches.map((b) => b.domains)),
+        domain: joined(
+          new Int32Array(n),
+          batches.map((b) => b.domains),
+        ),
         group: Int32Array.from({ length: n }, (_, i) => Math.floor(i / group)),
         layers,
         step,
@@ -69,7 +95,11 @@ export async function openProber(model: Model, executor: Executor, set: ProbeSet
 function probeBatches({ rows, length, domains, heldOut, batch }: ProbeSet): Rows[] {
   const full = Array.from({ length: rows.tokens.length / length }, (_, r) => r).filter((r) => rows.segments[(r + 1) * length - 1] !== 0);
   const side = (held: boolean): Rows[] => {
-    const own = pickRows(rows, full.filter((r) => heldOut.includes(domains[rows.domains[r * length]!]!) === held), length);
+    const own = pickRows(
+      rows,
+      full.filter((r) => heldOut.includes(domains[rows.domains[r * length]!]!) === held),
+      length,
+    );
     const ordered = pickRows(own, interleaved(own, length), length);
     return inBatches(ordered, { rows: batch, length }).filter((b) => b.weights.every((w) => w > 0));
   };

@@ -39,17 +39,20 @@ function apply(document: Json, [turn, ...rest]: readonly number[], act: (old: Js
 
 test('a damaged tokenizer.json is refused with E_TOKENIZER, or still encodes without loss', () => {
   let refused = 0;
-  fc.assert(fc.property(fc.array(damage, { minLength: 1, maxLength: 3 }), (damages) => {
-    const document = JSON.parse(text) as Json;
-    for (const { path, act } of damages) apply(document, path, act);
-    try {
-      const loaded = loadTokenizer(document);
-      expect(loaded.decode(loaded.encode('to be, or 漢?'))).toBe('to be, or 漢?');
-    } catch (error) {
-      refused++;
-      expect(error).toBeInstanceOf(UserError);
-      expect((error as UserError).code).toBe('E_TOKENIZER');
-    }
-  }), { numRuns, seed });
+  fc.assert(
+    fc.property(fc.array(damage, { minLength: 1, maxLength: 3 }), (damages) => {
+      const document = JSON.parse(text) as Json;
+      for (const { path, act } of damages) apply(document, path, act);
+      try {
+        const loaded = loadTokenizer(document);
+        expect(loaded.decode(loaded.encode('to be, or 漢?'))).toBe('to be, or 漢?');
+      } catch (error) {
+        refused++;
+        expect(error).toBeInstanceOf(UserError);
+        expect((error as UserError).code).toBe('E_TOKENIZER');
+      }
+    }),
+    { numRuns, seed },
+  );
   expect(refused).toBeGreaterThan(numRuns / 10);
 });

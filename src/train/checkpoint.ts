@@ -23,7 +23,12 @@ export function checkpointFiles(model: Model, session: Session, tokenizer: Token
   return [
     ...modelFiles(model, session.read),
     jsonFile(TOKENIZER, tokenizer.toJSON()),
-    jsonFile('tokenizer_config.json', { tokenizer_class: 'PreTrainedTokenizerFast', bos_token: '<pad>', pad_token: '<pad>', eos_token: '</s>' }),
+    jsonFile('tokenizer_config.json', {
+      tokenizer_class: 'PreTrainedTokenizerFast',
+      bos_token: '<pad>',
+      pad_token: '<pad>',
+      eos_token: '</s>',
+    }),
     { name: OPTIMIZER, chunks: tensorFile(slots, session.read) },
     jsonFile(TRAINER, { schema: 'openmoe.trainer/1', ...cursor }),
   ];
@@ -46,11 +51,14 @@ export async function checkCursor(checkpoint: Checkpoint, { seed, dataHash }: Om
       place,
       hint: 'restore the data, or start another run',
     });
-  if (cursor.seed !== seed) throw new UserError('E_DATA_CHANGED', EXIT.damaged, { message: `the checkpoint has seed ${cursor.seed}, the recipe ${seed}`, place });
+  if (cursor.seed !== seed)
+    throw new UserError('E_DATA_CHANGED', EXIT.damaged, { message: `the checkpoint has seed ${cursor.seed}, the recipe ${seed}`, place });
 }
 
 /** What inference needs of a checkpoint: the model, its weights by path, its tokenizer. Throws UserErrors with exit 4. */
-export async function readTrained(checkpoint: Checkpoint): Promise<{ model: Model; weights: Map<string, Float32Array>; tokenizer: Tokenizer }> {
+export async function readTrained(
+  checkpoint: Checkpoint,
+): Promise<{ model: Model; weights: Map<string, Float32Array>; tokenizer: Tokenizer }> {
   const model = await readModel(checkpoint.read, checkpoint.folder);
   const weights = await readWeights(model, checkpoint.read, checkpoint.folder);
   const tokenizer = loadTokenizer(JSON.parse(new TextDecoder().decode(await checkpoint.read(TOKENIZER))));

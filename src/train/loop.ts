@@ -100,7 +100,8 @@ async function* steps(needs: TrainNeeds, session: Session, validation: Validatio
 
 async function restoreOrBegin({ recipe, model, dataset, run }: TrainNeeds, session: Session): Promise<number> {
   const { step, skipped } = await run.newestSound();
-  for (const bad of skipped) run.log(`checkpoint ${bad.step} is damaged and was passed over: ${bad.damages.map((d) => `${d.file} ${d.reason}`).join('; ')}`);
+  for (const bad of skipped)
+    run.log(`checkpoint ${bad.step} is damaged and was passed over: ${bad.damages.map((d) => `${d.file} ${d.reason}`).join('; ')}`);
   if (step === undefined) {
     if (skipped.length > 0) throw everyDamaged(run, skipped);
     session.restore({ parameters: initialValues(model, recipe.seed) });
@@ -115,14 +116,24 @@ async function restoreOrBegin({ recipe, model, dataset, run }: TrainNeeds, sessi
 
 /** Starting again from nothing would overwrite what may still be saved by hand. */
 function everyDamaged(run: Run, skipped: NewestSound['skipped']): UserError {
-  const problems = skipped.flatMap(({ step, damages }) => damages.map((d) => ({ message: `${d.file} ${d.reason}`, place: run.path('checkpoints', `step ${step}`) })));
-  return new UserError('E_CHECKPOINT_DAMAGED', EXIT.damaged, problems.map((p) => ({ ...p, hint: 'no sound checkpoint is left: restore one, or start another run' })));
+  const problems = skipped.flatMap(({ step, damages }) =>
+    damages.map((d) => ({ message: `${d.file} ${d.reason}`, place: run.path('checkpoints', `step ${step}`) })),
+  );
+  return new UserError(
+    'E_CHECKPOINT_DAMAGED',
+    EXIT.damaged,
+    problems.map((p) => ({ ...p, hint: 'no sound checkpoint is left: restore one, or start another run' })),
+  );
 }
 
 /** A cross-entropy this many times that of a uniform guess will not come back. */
 const HOPELESS = 3;
 
-async function refuseDivergence(loss: number, crossEntropy: number, { model, run, step }: { model: Model; run: Run; step: number }): Promise<void> {
+async function refuseDivergence(
+  loss: number,
+  crossEntropy: number,
+  { model, run, step }: { model: Model; run: Run; step: number },
+): Promise<void> {
   if (Number.isFinite(loss) && crossEntropy < HOPELESS * Math.log(model.config.vocab)) return;
   const { step: good } = await run.newestSound();
   throw new UserError('E_DIVERGED', EXIT.diverged, {

@@ -27,7 +27,8 @@ const TOKENIZER_SAMPLE = 12_000_000;
 
 export const modelOf = (recipe: Recipe): Model => FAMILIES[recipe.model.family](recipe.model);
 
-export const sourceOf = async (recipe: Recipe): Promise<Source> => (recipe.data.source === 'starter' ? starterCorpus() : folder(recipe.data.source));
+export const sourceOf = async (recipe: Recipe): Promise<Source> =>
+  recipe.data.source === 'starter' ? starterCorpus() : folder(recipe.data.source);
 
 export async function trainTokenizer(
   source: Source,
@@ -35,7 +36,9 @@ export async function trainTokenizer(
   { signal, onProgress = () => {} }: PrepareOptions = {},
 ): Promise<Tokenizer> {
   const texts = await sampleTexts(source, TOKENIZER_SAMPLE);
-  return trainBpe(texts, { vocabSize: vocab, ...(signal && { signal }) }, (p) => onProgress({ kind: 'tokenizer', done: p.phase === 'merge' ? p.done : 0, of: vocab }));
+  return trainBpe(texts, { vocabSize: vocab, ...(signal && { signal }) }, (p) =>
+    onProgress({ kind: 'tokenizer', done: p.phase === 'merge' ? p.done : 0, of: vocab }),
+  );
 }
 
 /** Trains the tokenizer unless one is given (a resumed run has its own), and tokenizes the data. Throws UserErrors of data. */
@@ -64,10 +67,13 @@ export async function fixSteps(recipe: Recipe, { model, dataset }: Prepared, exe
   const session = await openSession(model, recipe, executor);
   session.restore({ parameters: initialValues(model, recipe.seed) });
   const times: number[] = [];
-  for (const start = performance.now(); times.length < PROBE_STEPS || performance.now() - start < PROBE_SECONDS * 1000; ) {
+  for (const start = performance.now(); times.length < PROBE_STEPS || performance.now() - start < PROBE_SECONDS * 1000;) {
     signal?.throwIfAborted();
     const from = performance.now();
-    await session.step(dataset.trainBatch({ seed: recipe.seed, step: times.length, batch: recipe.train.batch * recipe.train.accumulate }), times.length);
+    await session.step(
+      dataset.trainBatch({ seed: recipe.seed, step: times.length, batch: recipe.train.batch * recipe.train.accumulate }),
+      times.length,
+    );
     times.push((performance.now() - from) / 1000);
   }
   session.close();

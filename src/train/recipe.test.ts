@@ -8,8 +8,20 @@ const changed = (...assignments: string[]): Recipe => checkRecipe(override(tiny,
 
 describe('overrides', () => {
   test('numbers are read as people write them', () => {
-    const r = changed('train.steps=2k', 'data=some/folder', 'validation.everyShare=50%', 'checkpoints.probeShares=[0,0.5,1]', 'model.referenceGroups=true');
-    expect([r.train.steps, r.data.source, r.validation.everyShare, r.checkpoints.probeShares, r.model.referenceGroups]).toEqual([2000, 'some/folder', 0.5, [0, 0.5, 1], true]);
+    const r = changed(
+      'train.steps=2k',
+      'data=some/folder',
+      'validation.everyShare=50%',
+      'checkpoints.probeShares=[0,0.5,1]',
+      'model.referenceGroups=true',
+    );
+    expect([r.train.steps, r.data.source, r.validation.everyShare, r.checkpoints.probeShares, r.model.referenceGroups]).toEqual([
+      2000,
+      'some/folder',
+      0.5,
+      [0, 0.5, 1],
+      true,
+    ]);
   });
   test('an unknown key is refused with the nearest real one, all at once', () => {
     expect(() => changed('modle.experts=16', 'train.stepps=3')).toThrow(

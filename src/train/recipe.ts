@@ -69,7 +69,11 @@ export const RecipeSchema = z.strictObject({
     length: positive,
   }),
   losses: z
-    .strictObject({ z: z.number().min(0).default(1e-4), balance: z.number().min(0).default(0.01), routerZ: z.number().min(0).default(1e-4) })
+    .strictObject({
+      z: z.number().min(0).default(1e-4),
+      balance: z.number().min(0).default(0.01),
+      routerZ: z.number().min(0).default(1e-4),
+    })
     .prefault({}),
   optimizer: optimizer.prefault({ kind: 'adafactor' }),
   schedule: schedule.prefault({ kind: 'rsqrt' }),
@@ -101,7 +105,12 @@ export const recipe = (input: RecipeInput): Recipe => checkRecipe(input, 'recipe
 
 export function checkRecipe(input: unknown, place: string): Recipe {
   const parsed = RecipeSchema.safeParse(input);
-  if (!parsed.success) throw new UserError('E_CONFIG', EXIT.usage, parsed.error.issues.flatMap((issue) => problems(issue, input, place)));
+  if (!parsed.success)
+    throw new UserError(
+      'E_CONFIG',
+      EXIT.usage,
+      parsed.error.issues.flatMap((issue) => problems(issue, input, place)),
+    );
   const wrong = contradictions(parsed.data, place);
   if (wrong.length > 0) throw new UserError('E_CONFIG', EXIT.usage, wrong);
   return parsed.data;
@@ -110,7 +119,11 @@ export function checkRecipe(input: unknown, place: string): Recipe {
 function problems(issue: z.core.$ZodIssue, input: unknown, place: string): Problem[] {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => ({ message: `${[...path, key].join('.')}: no such setting`, place, hint: suggest(key, keysAt(path, input)) }));
+    return issue.keys.map((key) => ({
+      message: `${[...path, key].join('.')}: no such setting`,
+      place,
+      hint: suggest(key, keysAt(path, input)),
+    }));
   const got = path.reduce<unknown>((x, key) => (x as Record<string, unknown> | undefined)?.[key], input);
   return [{ message: `${path.join('.')}: ${issue.message.toLowerCase()}`, place, hint: `got ${JSON.stringify(got) ?? 'nothing'}` }];
 }
@@ -140,9 +153,21 @@ function shapeOf(schema: unknown, value: unknown): Record<string, unknown> | und
 function contradictions(r: Recipe, place: string): Problem[] {
   const rule = (broken: boolean, message: string, hint: string): Problem[] => (broken ? [{ message, place, hint }] : []);
   return [
-    ...rule(r.model.topK > r.model.experts, `model.topK: ${r.model.topK} choices among ${r.model.experts} experts`, 'lower model.topK or raise model.experts'),
-    ...rule(r.tokenizer.vocab > r.model.vocab, `tokenizer.vocab: ${r.tokenizer.vocab} pieces do not fit model.vocab ${r.model.vocab}`, 'set model.vocab to at least as much'),
-    ...rule(r.data.length > r.model.maxPositions, `data.length: ${r.data.length} is beyond model.maxPositions ${r.model.maxPositions}`, 'raise model.maxPositions'),
+    ...rule(
+      r.model.topK > r.model.experts,
+      `model.topK: ${r.model.topK} choices among ${r.model.experts} experts`,
+      'lower model.topK or raise model.experts',
+    ),
+    ...rule(
+      r.tokenizer.vocab > r.model.vocab,
+      `tokenizer.vocab: ${r.tokenizer.vocab} pieces do not fit model.vocab ${r.model.vocab}`,
+      'set model.vocab to at least as much',
+    ),
+    ...rule(
+      r.data.length > r.model.maxPositions,
+      `data.length: ${r.data.length} is beyond model.maxPositions ${r.model.maxPositions}`,
+      'raise model.maxPositions',
+    ),
   ];
 }
 
@@ -170,7 +195,10 @@ function assign(target: Record<string, unknown>, text: string): Problem[] {
       return [{ message: `${path.slice(0, depth + 1).join('.')}: no such setting`, place: `override ${text}`, hint: suggest(key, known) }];
   }
   const group = path.slice(0, -1).reduce<unknown>((x, key) => (isGroup(x) ? (x[key] ??= {}) : undefined), target);
-  if (!isGroup(group)) return [{ message: `${path.slice(0, -1).join('.')} was given a value of its own`, place: `override ${text}`, hint: 'set its parts only' }];
+  if (!isGroup(group))
+    return [
+      { message: `${path.slice(0, -1).join('.')} was given a value of its own`, place: `override ${text}`, hint: 'set its parts only' },
+    ];
   const last = path.at(-1)!;
   if (removes) delete group[last];
   else set(group, last, literal(value ?? ''));
@@ -194,7 +222,12 @@ const UNITS: Readonly<Record<string, number>> = { k: 1e3, m: 1e6, b: 1e9, '%': 0
 /** Numbers as people write them (`25.6m`, `50%`), truth, lists, else text. */
 function literal(text: string): unknown {
   if (text === 'true' || text === 'false') return text === 'true';
-  if (text.startsWith('[') && text.endsWith(']')) return text.slice(1, -1).split(',').filter(Boolean).map((x) => literal(x.trim()));
+  if (text.startsWith('[') && text.endsWith(']'))
+    return text
+      .slice(1, -1)
+      .split(',')
+      .filter(Boolean)
+      .map((x) => literal(x.trim()));
   const [, digits, unit] = /^([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)([kmb%]?)$/i.exec(text) ?? [];
   return digits === undefined ? text : Number((Number(digits) * (UNITS[unit!.toLowerCase()] ?? 1)).toPrecision(15));
 }

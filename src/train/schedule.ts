@@ -2,8 +2,7 @@
 
 export type ScheduleConfig =
   /** base ÷ √max(step, warmup): flat at first, then inverse square root (reference 5.2: base 1, warmup 10,000). */
-  | { readonly kind: 'rsqrt'; readonly base: number; readonly warmup: number }
-  | { readonly kind: 'constant'; readonly base: number };
+  { readonly kind: 'rsqrt'; readonly base: number; readonly warmup: number } | { readonly kind: 'constant'; readonly base: number };
 
 /** The floor is T5X's. */
 export const learningRate = (c: ScheduleConfig, step: number): number =>

@@ -7,14 +7,32 @@ import { makeOptimizer } from './optimizers/index.ts';
 import { stepProgram } from './step.ts';
 import { checkRecipe, initialValues, modelOf, openSession, override, type Recipe } from './index.ts';
 
-const small = ['model.hidden=16', 'model.inner=16', 'model.layers=2', 'model.heads=2', 'model.headSize=8', 'model.experts=4', 'model.vocab=300', 'tokenizer.vocab=300', 'data.length=8', 'train.batch=2', 'model.groupSize=8'];
+const small = [
+  'model.hidden=16',
+  'model.inner=16',
+  'model.layers=2',
+  'model.heads=2',
+  'model.headSize=8',
+  'model.experts=4',
+  'model.vocab=300',
+  'tokenizer.vocab=300',
+  'data.length=8',
+  'train.batch=2',
+  'model.groupSize=8',
+];
 const recipeWith = (...more: string[]): Recipe => checkRecipe(override(RECIPES['tiny']!, [...small, ...more]), 'test');
 
 function batchOf(rows: number, length: number): Batch {
   const random = rng(4).at('batch');
   const size = rows * length;
   const ids = (name: string): Int32Array => Int32Array.from({ length: size }, (_, i) => 1 + random.at(name).below(299, i));
-  return { tokens: ids('tokens'), targets: ids('targets'), segments: new Int32Array(size).fill(1), weights: new Float32Array(size).fill(1), domains: new Int32Array(size) };
+  return {
+    tokens: ids('tokens'),
+    targets: ids('targets'),
+    segments: new Int32Array(size).fill(1),
+    weights: new Float32Array(size).fill(1),
+    domains: new Int32Array(size),
+  };
 }
 
 /** Losses of a few steps on one batch, on the reference executor. */
@@ -35,7 +53,10 @@ describe('a training step', () => {
   });
 
   test('two microbatches sum the gradients of their halves: each group routes alone, so the first loss is that of the whole', async () => {
-    const [whole, halves] = [await lossesOf(recipeWith('train.batch=4'), 1), await lossesOf(recipeWith('train.batch=2', 'train.accumulate=2'), 1)];
+    const [whole, halves] = [
+      await lossesOf(recipeWith('train.batch=4'), 1),
+      await lossesOf(recipeWith('train.batch=2', 'train.accumulate=2'), 1),
+    ];
     expect(halves[0]).toBeCloseTo(whole[0]!, 5);
   });
 

@@ -40,11 +40,19 @@ export interface Session {
 
 export async function openSession(model: Model, recipe: Recipe, executor: Executor): Promise<Session> {
   const optimizer = makeOptimizer(recipe.optimizer);
-  const config: StepConfig = { batch: recipe.train.batch, length: recipe.data.length, accumulate: recipe.train.accumulate, losses: recipe.losses, padded: false };
+  const config: StepConfig = {
+    batch: recipe.train.batch,
+    length: recipe.data.length,
+    accumulate: recipe.train.accumulate,
+    losses: recipe.losses,
+    padded: false,
+  };
   const loaded = await executor.load(stepProgram(model, optimizer, config));
   const spec = (shape: Shape, dtype: 'f32' | 'i32' = 'f32') => executor.zeros({ shape, dtype });
   const weights: Record<string, Buffer> = Object.fromEntries(model.list.map((p) => [p.path, spec(p.shape)]));
-  const slots = new Map(model.list.flatMap((p) => Object.entries(optimizer.slots(p)).map(([s, shape]) => [slotName(p.path, s), shape] as const)));
+  const slots = new Map(
+    model.list.flatMap((p) => Object.entries(optimizer.slots(p)).map(([s, shape]) => [slotName(p.path, s), shape] as const)),
+  );
   const state: Record<string, Buffer> = Object.fromEntries([...slots].map(([name, shape]) => [name, spec(shape)]));
   const rows = [recipe.train.batch * recipe.train.accumulate, recipe.data.length];
   const data = { tokens: spec(rows, 'i32'), targets: spec(rows, 'i32'), segments: spec(rows, 'i32'), weights: spec(rows) };

@@ -1,5 +1,18 @@
 /** The training step as a program. */
-import { add, type BatchTensors, gradient, losses, type LossConfig, type Model, type Program, scope, sliceAxis, type Tensor, trace, type ArgumentSpec } from './vocabulary.ts';
+import {
+  add,
+  type BatchTensors,
+  gradient,
+  losses,
+  type LossConfig,
+  type Model,
+  type Program,
+  scope,
+  sliceAxis,
+  type Tensor,
+  trace,
+  type ArgumentSpec,
+} from './vocabulary.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
 
 export interface StepConfig {
@@ -36,7 +49,9 @@ const ROUTER_TAPS = /\.router\.(chosen|gates|kept|balanceLoss|routerZ)$/;
  * Results: total, crossEntropy, balanceLoss and routerZ (sums over microbatches), updated parameters and slots, router taps.
  */
 export function stepProgram(model: Model, optimizer: Optimizer, c: StepConfig): Program {
-  const slots = model.list.flatMap((p) => Object.entries(optimizer.slots(p)).map(([s, shape]) => [slotName(p.path, s), { shape, role: 'state' }] as const));
+  const slots = model.list.flatMap((p) =>
+    Object.entries(optimizer.slots(p)).map(([s, shape]) => [slotName(p.path, s), { shape, role: 'state' }] as const),
+  );
   const scalars = Object.fromEntries(Object.keys(optimizer.scalars(0)).map((k) => [k, { shape: [] }]));
   const specs: Record<string, ArgumentSpec> = {
     ...Object.fromEntries(model.list.map((p) => [p.path, { shape: p.shape, role: 'parameter' as const }])),
@@ -45,24 +60,29 @@ export function stepProgram(model: Model, optimizer: Optimizer, c: StepConfig): 
     lr: { shape: [] },
     ...scalars,
   };
-  return trace('train step', specs, (args) => {
-    const weights = model.list.map((p) => args[p.path]!);
-    const { metrics, grads } = accumulated(model, args, weights, c);
-    const updates: Record<string, string> = {};
-    const results: Record<string, Tensor> = { ...metrics };
-    model.list.forEach((p, i) => {
-      const own = Object.fromEntries(Object.keys(optimizer.slots(p)).map((s) => [s, args[slotName(p.path, s)]!]));
-      const chosen = Object.fromEntries(Object.keys(scalars).map((k) => [k, args[k]!]));
-      const made = optimizer.update(p, { w: weights[i]!, g: grads[i]!, slots: own, lr: args['lr']!, scalars: chosen });
-      results[p.path] = made.w;
-      updates[p.path] = p.path;
-      for (const [s, t] of Object.entries(made.slots)) {
-        results[slotName(p.path, s)] = t;
-        updates[slotName(p.path, s)] = slotName(p.path, s);
-      }
-    });
-    return { results, updates };
-  }, (tap) => ROUTER_TAPS.test(tap));
+  return trace(
+    'train step',
+    specs,
+    (args) => {
+      const weights = model.list.map((p) => args[p.path]!);
+      const { metrics, grads } = accumulated(model, args, weights, c);
+      const updates: Record<string, string> = {};
+      const results: Record<string, Tensor> = { ...metrics };
+      model.list.forEach((p, i) => {
+        const own = Object.fromEntries(Object.keys(optimizer.slots(p)).map((s) => [s, args[slotName(p.path, s)]!]));
+        const chosen = Object.fromEntries(Object.keys(scalars).map((k) => [k, args[k]!]));
+        const made = optimizer.update(p, { w: weights[i]!, g: grads[i]!, slots: own, lr: args['lr']!, scalars: chosen });
+        results[p.path] = made.w;
+        updates[p.path] = p.path;
+        for (const [s, t] of Object.entries(made.slots)) {
+          results[slotName(p.path, s)] = t;
+          updates[slotName(p.path, s)] = slotName(p.path, s);
+        }
+      });
+      return { results, updates };
+    },
+    (tap) => ROUTER_TAPS.test(tap),
+  );
 }
 
 const METRICS = ['total', 'crossEntropy', 'balanceLoss', 'routerZ'] as const;
@@ -78,7 +98,12 @@ function accumulated(model: Model, args: Readonly<Record<string, Tensor>>, weigh
   let sums: Sums | undefined;
   for (let n = 0; n < c.accumulate; n++) {
     const rows = (t: Tensor): Tensor => sliceAxis(t, 0, { from: n * c.batch, size: c.batch });
-    const batch = { tokens: rows(whole.tokens), targets: rows(whole.targets), segments: rows(whole.segments), weights: rows(whole.weights) };
+    const batch = {
+      tokens: rows(whole.tokens),
+      targets: rows(whole.targets),
+      segments: rows(whole.segments),
+      weights: rows(whole.weights),
+    };
     const part = scope(`micro.${n}`, (): Sums => {
       const l = losses(model, (path) => args[path]!, { batch, config: c.losses, mode: 'train', padded: c.padded });
       const metrics = Object.fromEntries(METRICS.flatMap((k) => (l[k] ? [[k, l[k]]] : [])));

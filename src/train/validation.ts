@@ -13,14 +13,23 @@ export interface Validation {
 
 export async function openValidation(model: Model, executor: Executor, dataset: Dataset, recipe: Recipe): Promise<Validation> {
   const { batch } = recipe.train;
-  const evaluator = await openEvaluator(model, executor, { rows: batch, length: recipe.data.length, mode: 'eval', padded: true, losses: true, routing: false });
+  const evaluator = await openEvaluator(model, executor, {
+    rows: batch,
+    length: recipe.data.length,
+    mode: 'eval',
+    padded: true,
+    losses: true,
+    routing: false,
+  });
   const batches = inBatches(validationRows(dataset, recipe.validation.rows), { rows: batch, length: recipe.data.length });
   return {
     memory: evaluator.memory,
     close: () => evaluator.close(),
     async run(weights, step) {
       const sums = await summed(evaluator, weights, batches, dataset.domains.length);
-      const byDomain = Object.fromEntries(sums.flatMap(({ loss, weight }, d) => (weight > 0 ? [[dataset.domains[d]!.name, loss / weight]] : [])));
+      const byDomain = Object.fromEntries(
+        sums.flatMap(({ loss, weight }, d) => (weight > 0 ? [[dataset.domains[d]!.name, loss / weight]] : [])),
+      );
       const total = sums.reduce((a, b) => ({ loss: a.loss + b.loss, weight: a.weight + b.weight }), { loss: 0, weight: 0 });
       return { kind: 'validation', step, loss: total.loss / total.weight, byDomain };
     },

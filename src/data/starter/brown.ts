@@ -11,13 +11,20 @@ export function* brown(files: PackageFiles, wanted: (genre: string) => boolean):
 
 /** Paragraphs begin with a tab, sentences stand on lines, a token is `word/tag`. */
 export function untag(tagged: string): string {
-  return tagged
-    .split(/\n\s*\n/)
-    .map((paragraph) => paragraph.split(/\s+/).filter(Boolean).map((token) => token.slice(0, Math.max(0, token.lastIndexOf('/')))))
-    // `**zg` and the like encode what a punched card could not print.
-    .map((words) => space(words.filter((w) => w && !w.startsWith('**'))))
-    .filter(Boolean)
-    .join('\n\n');
+  return (
+    tagged
+      .split(/\n\s*\n/)
+      .map((paragraph) =>
+        paragraph
+          .split(/\s+/)
+          .filter(Boolean)
+          .map((token) => token.slice(0, Math.max(0, token.lastIndexOf('/')))),
+      )
+      // `**zg` and the like encode what a punched card could not print.
+      .map((words) => space(words.filter((w) => w && !w.startsWith('**'))))
+      .filter(Boolean)
+      .join('\n\n')
+  );
 }
 
 const CLOSES = /^([,.;:?!)\]]|'')$/;
@@ -32,7 +39,8 @@ function space(words: readonly string[]): string {
   words.forEach((word, i) => {
     const before = words[i - 1];
     // `Jr. .` has one stop in print, `12'' ''` one sign of inches.
-    if ((DOUBLED.test(word) && before === word) || (word === '.' && before?.endsWith('.')) || (word === "''" && /.''$/.test(before ?? ''))) return;
+    if ((DOUBLED.test(word) && before === word) || (word === '.' && before?.endsWith('.')) || (word === "''" && /.''$/.test(before ?? '')))
+      return;
     // A lone apostrophe opens and closes by turns.
     if (word === "'") single = !single;
     const closes = word === "'" ? !single : CLOSES.test(word);

@@ -23,7 +23,13 @@ function countryName(chapters: Readonly<Record<string, Field>>): string {
 
 /** `++` separates entries inside one text; some are empty. U+FFFD stands where the package lost an accented letter. */
 const clean = (text: string): string =>
-  text.split('++').map((entry) => entry.replaceAll(/\s+/g, ' ').trim()).filter(Boolean).join('; ').replaceAll(/([.;:,]);/g, '$1').replaceAll('\uFFFD', '?');
+  text
+    .split('++')
+    .map((entry) => entry.replaceAll(/\s+/g, ' ').trim())
+    .filter(Boolean)
+    .join('; ')
+    .replaceAll(/([.;:,]);/g, '$1')
+    .replaceAll('\uFFFD', '?');
 
 function prose(fields: Field, depth: number): string {
   return Object.entries(fields)

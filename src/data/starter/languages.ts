@@ -11,7 +11,10 @@ export function* messages(files: PackageFiles, language: string): Generator<stri
   const all = JSON.parse(files.text(`lib/${language}/diagnosticMessages.generated.json`)) as Readonly<Record<string, string>>;
   const code = (key: string): number => Number(/\d+$/.exec(key)?.[0] ?? 0);
   const sorted = Object.entries(all).sort(([a], [b]) => code(a) - code(b) || (a < b ? -1 : 1));
-  yield* grouped(sorted.map(([, message]) => `${message}\n`), DOCUMENT);
+  yield* grouped(
+    sorted.map(([, message]) => `${message}\n`),
+    DOCUMENT,
+  );
 }
 
 /** The Declaration in one language, a few articles a document. */
@@ -28,6 +31,7 @@ const plain = (html: string): string =>
   html
     .replaceAll(/<[^>]*>/g, '')
     .replaceAll(/&(?:#x([0-9a-f]+)|#(\d+)|(\w+));/gi, (whole, hex?: string, decimal?: string, name?: string) =>
-      name ? (ENTITIES[name] ?? whole) : String.fromCodePoint(hex ? parseInt(hex, 16) : Number(decimal)))
+      name ? (ENTITIES[name] ?? whole) : String.fromCodePoint(hex ? parseInt(hex, 16) : Number(decimal)),
+    )
     .replaceAll(/\s+/g, ' ')
     .trim();

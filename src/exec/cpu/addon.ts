@@ -10,7 +10,11 @@ export type Engine = { readonly engine: unique symbol };
 export type Handle = { readonly handle: unique symbol };
 
 export interface Addon {
-  info(): { readonly isas: readonly { readonly name: string; readonly present: boolean }[]; readonly bf16?: boolean; readonly vnni?: boolean };
+  info(): {
+    readonly isas: readonly { readonly name: string; readonly present: boolean }[];
+    readonly bf16?: boolean;
+    readonly vnni?: boolean;
+  };
   kernels(isa: string): string[];
   open(threads: number, isa: string): Engine;
   shut(engine: Engine): void;
@@ -38,7 +42,11 @@ export function loadAddon(): Addon {
   try {
     return createRequire(import.meta.url)(found) as Addon;
   } catch (error) {
-    throw new UserError('E_NO_ENGINE', EXIT.notFound, { message: `the native engine cannot be loaded: ${(error as Error).message}`, place: found, hint: 'build it anew: npm run build' });
+    throw new UserError('E_NO_ENGINE', EXIT.notFound, {
+      message: `the native engine cannot be loaded: ${(error as Error).message}`,
+      place: found,
+      hint: 'build it anew: npm run build',
+    });
   }
 }
 
@@ -59,7 +67,10 @@ export function cpuFacts(addon: Addon, threads = availableParallelism()): CpuFac
   const wanted = process.env['OPENMOE_ISA'] || isas[0];
   if (wanted === undefined || !isas.includes(wanted))
     throw new UserError('E_ISA', EXIT.notFound, {
-      message: wanted === undefined ? 'this processor has none of the instruction sets that openmoe has kernels for' : `instruction set ${wanted} is not here`,
+      message:
+        wanted === undefined
+          ? 'this processor has none of the instruction sets that openmoe has kernels for'
+          : `instruction set ${wanted} is not here`,
       place: process.env['OPENMOE_ISA'] ? 'OPENMOE_ISA' : 'this machine',
       hint: wanted === undefined ? 'AVX2 with FMA, AVX-512 or arm64 is needed' : suggest(wanted, isas),
     });

@@ -10,7 +10,10 @@ export function checkProgram({ name, arguments: args, code, results }: Program):
   for (const i of code) {
     const op = opNamed(i.op);
     invariant(op, `${name}: there is no op ${i.op}`);
-    invariant(i.in.length === op.inputs.length && i.out.length === op.outputs.length, `${name}: ${i.op} has ${i.in.length} operands and ${i.out.length} outputs`);
+    invariant(
+      i.in.length === op.inputs.length && i.out.length === op.outputs.length,
+      `${name}: ${i.op} has ${i.in.length} operands and ${i.out.length} outputs`,
+    );
     const inputs = i.in.map((id) => {
       invariant(known.has(id), `${name}: ${i.op} reads ${id} before it is written`);
       return known.get(id)!;

@@ -1,8 +1,37 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { rng } from '../../base/index.ts';
 import {
-  adafactorFactored, add, apply, assignSlots, attention, combine, cumsum, dispatch, gatedProduct, gather, gradient, groupedMatmul, linearCrossEntropy, matmul, mul,
-  opNamed, opNames, reduceMax, reduceSum, reshape, rmsNorm, rope, rulesOf, sizeOf, softmax, sum, topk, trace, transpose, type Program, type Tensor,
+  adafactorFactored,
+  add,
+  apply,
+  assignSlots,
+  attention,
+  combine,
+  cumsum,
+  dispatch,
+  gatedProduct,
+  gather,
+  gradient,
+  groupedMatmul,
+  linearCrossEntropy,
+  matmul,
+  mul,
+  opNamed,
+  opNames,
+  reduceMax,
+  reduceSum,
+  reshape,
+  rmsNorm,
+  rope,
+  rulesOf,
+  sizeOf,
+  softmax,
+  sum,
+  topk,
+  trace,
+  transpose,
+  type Program,
+  type Tensor,
 } from '../../compile/index.ts';
 import type { Buffer as Memory, Executor } from '../contract.ts';
 import { openRef } from '../ref/index.ts';
@@ -24,7 +53,8 @@ function inputsOf(executor: CpuExecutor, program: Program): Record<string, Memor
     program.arguments.map((a) => {
       const random = rng(3).at(a.name);
       const buffer = executor.zeros(a);
-      const make = a.dtype === 'i32' ? (_: number, i: number) => random.below(7, i) : (_: number, i: number) => Math.abs(random.normal(i)) / 4 + 0.1;
+      const make =
+        a.dtype === 'i32' ? (_: number, i: number) => random.below(7, i) : (_: number, i: number) => Math.abs(random.normal(i)) / 4 + 0.1;
       executor.write(buffer, a.dtype === 'i32' ? new Int32Array(buffer.bytes / 4).map(make) : new Float32Array(buffer.bytes / 4).map(make));
       return [a.name, buffer];
     }),
@@ -37,14 +67,23 @@ function layer(): Program {
   const parameters = { scale: [D], router: [D, E], gate: [E, D, 2 * D], up: [E, D, D], down: [E, D, D], head: [D, V] };
   const specs = {
     ...Object.fromEntries(Object.entries(parameters).map(([k, shape]) => [k, { shape }])),
-    table: { shape: [50, D] }, ids: { shape: [T], dtype: 'i32' as const }, segments: { shape: [2, T / 2], dtype: 'i32' as const },
-    start: { shape: [], dtype: 'i32' as const }, row: { shape: [1, D] }, col: { shape: [1, V] }, lr: { shape: [] }, decay: { shape: [] },
+    table: { shape: [50, D] },
+    ids: { shape: [T], dtype: 'i32' as const },
+    segments: { shape: [2, T / 2], dtype: 'i32' as const },
+    start: { shape: [], dtype: 'i32' as const },
+    row: { shape: [1, D] },
+    col: { shape: [1, V] },
+    lr: { shape: [] },
+    decay: { shape: [] },
   };
   return trace('a layer', specs, (args) => {
     const a = args as Record<keyof typeof parameters | 'table' | 'ids' | 'segments' | 'start' | 'row' | 'col' | 'lr' | 'decay', Tensor>;
     const x = rmsNorm(gather(a.table, a.ids), a.scale, { eps: 1e-6 });
     const q = reshape(rope(x, a.ids, { heads, theta: 10_000 }), [2, T / 2, D]);
-    const seen = attention({ q, k: q, v: reshape(x, [2, T / 2, D]), querySegments: a.segments, keySegments: a.segments, start: a.start }, { heads, scale: 1 });
+    const seen = attention(
+      { q, k: q, v: reshape(x, [2, T / 2, D]), querySegments: a.segments, keySegments: a.segments, start: a.start },
+      { heads, scale: 1 },
+    );
     const h = add(x, reshape(seen, [T, D]));
     const { values, indices } = topk(softmax(matmul(h, a.router)), 2);
     const seats = assignSlots(indices, { experts: E, group: T / 2, capacity: 120 });
@@ -53,11 +92,17 @@ function layer(): Program {
     const y = add(h, combine(groupedMatmul(inner, a.down, seats.sizes), values, seats));
     const { loss, ce } = linearCrossEntropy({ h: y, w: a.head, targets: a.ids, scale: sum(mul(y, 0.01), [1]) }, { zLoss: 1e-4 });
     const names = Object.keys(parameters) as (keyof typeof parameters)[];
-    const grads = gradient(loss, names.map((k) => a[k]));
+    const grads = gradient(
+      loss,
+      names.map((k) => a[k]),
+    );
     const update = { w: a.head, g: grads.at(-1)!, vRow: a.row, vCol: a.col, lr: a.lr, decay: a.decay };
     const head = adafactorFactored(update, { batch: 1, rows: D, cols: V, eps1: 1e-30, eps2: 1e-3, clip: 1 });
     const more = { ce, running: cumsum(y, 0), flipped: transpose(y, [1, 0]), top: reduceMax(y, [0]) };
-    return { results: { loss, ...more, ...Object.fromEntries(names.map((k, i) => [`d.${k}`, grads[i]!])), head: head.w }, updates: { head: 'head' } };
+    return {
+      results: { loss, ...more, ...Object.fromEntries(names.map((k, i) => [`d.${k}`, grads[i]!])), head: head.w },
+      updates: { head: 'head' },
+    };
   });
 }
 
@@ -89,11 +134,21 @@ describe.runIf(cpu)('the cpu executor', () => {
   });
 
   test.each([
-    { shape: [130, 65], perm: [1, 0] }, { shape: [64, 128], perm: [1, 0] }, { shape: [3, 40, 5, 24], perm: [0, 2, 1, 3] }, { shape: [9, 8, 100], perm: [1, 2, 0] },
-    { shape: [2, 17, 129], perm: [2, 0, 1] }, { shape: [600, 3, 20], perm: [2, 1, 0] },
+    { shape: [130, 65], perm: [1, 0] },
+    { shape: [64, 128], perm: [1, 0] },
+    { shape: [3, 40, 5, 24], perm: [0, 2, 1, 3] },
+    { shape: [9, 8, 100], perm: [1, 2, 0] },
+    { shape: [2, 17, 129], perm: [2, 0, 1] },
+    { shape: [600, 3, 20], perm: [2, 1, 0] },
   ])('what moves and folds $shape by tiles and strips equals the reference', async ({ shape, perm }) => {
     const program = trace('folds', { x: { shape } }, ({ x }) => ({
-      results: { turned: transpose(x!, perm), sums: reduceSum(x!, [0]), tops: reduceMax(x!, [1]), running: cumsum(x!, 0, { reverse: true }), before: cumsum(x!, 1, { exclusive: true }) },
+      results: {
+        turned: transpose(x!, perm),
+        sums: reduceSum(x!, [0]),
+        tops: reduceMax(x!, [1]),
+        running: cumsum(x!, 0, { reverse: true }),
+        before: cumsum(x!, 1, { exclusive: true }),
+      },
     }));
     const data = Float32Array.from({ length: sizeOf(shape) }, (_, i) => ((i * 7919) % 1009) - 500); // whole numbers: sums are exact in any order
     const run = async (executor: Executor): Promise<unknown> => {
@@ -105,22 +160,29 @@ describe.runIf(cpu)('the cpu executor', () => {
   });
 
   const several = opNames().filter((op) => opNamed(op)!.outputs.length > 1);
-  test.each(several.flatMap((op) => rulesOf(op).cases.map((c) => [op, c.about, c] as const)))('%s, %s: each output comes out alike when nobody reads the others', async (op, _, c) => {
-    const of = opNamed(op)!;
-    const only = (keep: (output: string) => boolean): Program =>
-      trace(op, c.inputs, (args) => {
-        const made = apply(of, of.inputs.map((k) => args[k]!), c.attrs ?? {});
-        return { results: Object.fromEntries(of.outputs.flatMap((k, i) => (keep(k) ? [[k, made[i]!]] : []))) };
-      });
-    const run = async (program: Program): Promise<Record<string, Uint8Array>> => {
-      const loaded = await cpu.load(program);
-      const results = bytesOf(cpu, await loaded.run(inputsOf(cpu, program)));
-      loaded.close();
-      return results;
-    };
-    const all = await run(only(() => true));
-    for (const k of of.outputs) expect((await run(only((output) => output === k)))[k], k).toEqual(all[k]);
-  });
+  test.each(several.flatMap((op) => rulesOf(op).cases.map((c) => [op, c.about, c] as const)))(
+    '%s, %s: each output comes out alike when nobody reads the others',
+    async (op, _, c) => {
+      const of = opNamed(op)!;
+      const only = (keep: (output: string) => boolean): Program =>
+        trace(op, c.inputs, (args) => {
+          const made = apply(
+            of,
+            of.inputs.map((k) => args[k]!),
+            c.attrs ?? {},
+          );
+          return { results: Object.fromEntries(of.outputs.flatMap((k, i) => (keep(k) ? [[k, made[i]!]] : []))) };
+        });
+      const run = async (program: Program): Promise<Record<string, Uint8Array>> => {
+        const loaded = await cpu.load(program);
+        const results = bytesOf(cpu, await loaded.run(inputsOf(cpu, program)));
+        loaded.close();
+        return results;
+      };
+      const all = await run(only(() => true));
+      for (const k of of.outputs) expect((await run(only((output) => output === k)))[k], k).toEqual(all[k]);
+    },
+  );
 
   test('a run leaves the event loop free, and stops between instructions when its signal aborts', async () => {
     const program = long(2000);
@@ -165,7 +227,9 @@ describe.runIf(cpu)('the cpu executor', () => {
   test('memory that cannot be had is an error that says so, for buffers and programs', async () => {
     const shape = [2 ** 20, 2 ** 20];
     expect(() => cpu.zeros({ dtype: 'f32', shape })).toThrow(expect.objectContaining({ code: 'E_MEMORY', exit: 5 }));
-    const program = trace('outer', { a: { shape: [2 ** 20, 1] }, b: { shape: [1, 2 ** 20] } }, ({ a, b }) => ({ results: { y: matmul(a!, b!) } }));
+    const program = trace('outer', { a: { shape: [2 ** 20, 1] }, b: { shape: [1, 2 ** 20] } }, ({ a, b }) => ({
+      results: { y: matmul(a!, b!) },
+    }));
     await expect(cpu.load(program)).rejects.toThrow(expect.objectContaining({ code: 'E_MEMORY', exit: 5 }));
   });
 

@@ -41,7 +41,8 @@ describe.runIf(addon)('the machine', () => {
 
   test('refuses every word of the structure that is not a whole number, negative, or beyond all memory', () => {
     for (let at = 0; at < structure; at++)
-      for (const bad of [NaN, Infinity, -Infinity, 0.5, -1, 1e300]) expect(verdict(changed(at, bad)), `word ${at} = ${bad}`).toBe('E_PROGRAM');
+      for (const bad of [NaN, Infinity, -Infinity, 0.5, -1, 1e300])
+        expect(verdict(changed(at, bad)), `word ${at} = ${bad}`).toBe('E_PROGRAM');
   });
 
   test('refuses a program that is cut off anywhere, or goes on after its end', () => {
@@ -68,22 +69,33 @@ describe.runIf(addon)('the machine', () => {
     const values = [-1, 0, 1, 2, 3, 5, 63, 64, 1e6, 2 ** 31, 2 ** 53, NaN, Infinity, 0.5];
     const verdicts = Array.from({ length: 1000 }, (_, n) => {
       const mutated = words.slice();
-      for (let k = 0; k <= random.below(3, 9 * n); k++) mutated[random.below(words.length, 9 * n + 2 * k + 1)] = values[random.below(values.length, 9 * n + 2 * k + 2)]!;
+      for (let k = 0; k <= random.below(3, 9 * n); k++)
+        mutated[random.below(words.length, 9 * n + 2 * k + 1)] = values[random.below(values.length, 9 * n + 2 * k + 2)]!;
       return verdict(mutated);
     });
-    expect(verdicts.filter((v) => !['loaded', 'E_PROGRAM', 'E_MEMORY'].includes(v)), `seed ${seed}`).toEqual([]);
+    expect(
+      verdicts.filter((v) => !['loaded', 'E_PROGRAM', 'E_MEMORY'].includes(v)),
+      `seed ${seed}`,
+    ).toEqual([]);
     expect(verdicts.filter((v) => v === 'E_PROGRAM').length).toBeGreaterThan(700);
   });
 });
 
 describe('a program is refused before it is encoded', () => {
-  const broken = (change: (p: Program) => Partial<Program>): (() => void) => () => checkProgram({ ...program, ...change(program) });
+  const broken =
+    (change: (p: Program) => Partial<Program>): (() => void) =>
+    () =>
+      checkProgram({ ...program, ...change(program) });
   test('as traced it is sound', () => expect(broken(() => ({}))).not.toThrow());
   test('an output of another shape', () => {
-    const lie = (p: Program) => ({ code: p.code.map((i) => ({ ...i, out: i.out.map((v) => v && { ...v, shape: v.shape.map((d) => d + 1) }) })) });
+    const lie = (p: Program) => ({
+      code: p.code.map((i) => ({ ...i, out: i.out.map((v) => v && { ...v, shape: v.shape.map((d) => d + 1) }) })),
+    });
     expect(broken(lie)).toThrow(/^internal: sample: output .* its signature says/);
   });
-  test('an instruction before those it reads', () => expect(broken((p) => ({ code: p.code.toReversed() }))).toThrow(/before it is written/));
-  test('an op that nobody declared', () => expect(broken((p) => ({ code: p.code.map((i) => ({ ...i, op: 'no_such_op' })) }))).toThrow(/no op no_such_op/));
+  test('an instruction before those it reads', () =>
+    expect(broken((p) => ({ code: p.code.toReversed() }))).toThrow(/before it is written/));
+  test('an op that nobody declared', () =>
+    expect(broken((p) => ({ code: p.code.map((i) => ({ ...i, op: 'no_such_op' })) }))).toThrow(/no op no_such_op/));
   test('a result that nobody writes', () => expect(broken((p) => ({ code: p.code.slice(0, -1) }))).toThrow(/never written/));
 });

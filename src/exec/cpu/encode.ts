@@ -18,7 +18,12 @@ export function encode(program: Program, plan: Plan): Encoded {
   // A view has nothing to do: its output is its operand's memory.
   const instructions = program.code.filter((i) => !opNamed(i.op)?.definition.view);
   const words = [
-    MAGIC, plan.bytes, program.arguments.length, values.length, instructions.length, plan.copies.length,
+    MAGIC,
+    plan.bytes,
+    program.arguments.length,
+    values.length,
+    instructions.length,
+    plan.copies.length,
     ...program.arguments.map((a) => 4 * sizeOf(a.shape)),
     ...values.flatMap((v) => valueWords(v, plan)),
     ...instructions.flatMap((i) => {

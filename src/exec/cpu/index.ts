@@ -47,7 +47,11 @@ export function openCpu({ threads }: { threads?: number } = {}): CpuExecutor {
   const engine = addon.open(facts.threads, facts.isa);
   const kernels = new Set(addon.kernels(facts.isa));
   const known = (op: string): boolean => kernels.has(op) || kernels.has(`${op}.f32`) || kernels.has(`${op}.i32`) || VIEWS.has(op);
-  const allocate = (spec: BufferSpec): CpuBuffer => new CpuBuffer(spec, memory(() => addon.alloc(4 * sizeOf(spec.shape)), `an array of ${spec.shape.join('×')}`));
+  const allocate = (spec: BufferSpec): CpuBuffer =>
+    new CpuBuffer(
+      spec,
+      memory(() => addon.alloc(4 * sizeOf(spec.shape)), `an array of ${spec.shape.join('×')}`),
+    );
   // One program runs at a time: they share the threads.
   let queue: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
@@ -91,7 +95,9 @@ function loadProgram(program: Program, { addon, engine, known, inTurn }: Shared)
   const { words, names } = encode(fused, planned);
   const { handle, arena, scratch } = memory(() => addon.load(engine, words, names), `program ${program.name}, ${planned.bytes} bytes`);
   const fresh = fused.results.filter((r) => r.updates === undefined);
-  const specs = new Map<string, BufferSpec>([...fused.arguments, ...fused.code.flatMap((i) => i.out.flatMap((v) => v ?? []))].map((v) => [v.id, v]));
+  const specs = new Map<string, BufferSpec>(
+    [...fused.arguments, ...fused.code.flatMap((i) => i.out.flatMap((v) => v ?? []))].map((v) => [v.id, v]),
+  );
   // A result that is an argument under another shape lives in that argument's memory, which comes with each run.
   const resultOf = (id: string, inputs: Buffers): CpuBuffer => {
     const place = planned.places.get(id)!;
@@ -107,7 +113,11 @@ function loadProgram(program: Program, { addon, engine, known, inTurn }: Shared)
       const cancel = (): void => addon.cancel(handle);
       await inTurn(async () => {
         signal?.throwIfAborted();
-        const running = addon.run(engine, handle, buffers.map((b) => b.data.buffer as ArrayBuffer));
+        const running = addon.run(
+          engine,
+          handle,
+          buffers.map((b) => b.data.buffer as ArrayBuffer),
+        );
         signal?.addEventListener('abort', cancel);
         const finished = await running;
         signal?.removeEventListener('abort', cancel);
@@ -134,7 +144,10 @@ function loadProgram(program: Program, { addon, engine, known, inTurn }: Shared)
 function bound(inputs: Buffers, name: string, spec: BufferSpec): CpuBuffer {
   const buffer = inputs[name];
   invariant(buffer instanceof CpuBuffer, `run: argument ${name} is missing or not of this executor`);
-  invariant(buffer.dtype === spec.dtype && buffer.data.length === sizeOf(spec.shape), `run: argument ${name} is ${buffer.dtype}[${buffer.shape}], expected ${spec.dtype}[${spec.shape}]`);
+  invariant(
+    buffer.dtype === spec.dtype && buffer.data.length === sizeOf(spec.shape),
+    `run: argument ${name} is ${buffer.dtype}[${buffer.shape}], expected ${spec.dtype}[${spec.shape}]`,
+  );
   return buffer;
 }
 

@@ -22,7 +22,11 @@ class RefBuffer implements Buffer {
 /** f64 keeps every float in double precision: for gradient checks. */
 export function openRef(precision: Precision = 'f32'): Executor {
   const allocate = ({ dtype, shape }: BufferSpec): Data =>
-    dtype === 'i32' ? new Int32Array(sizeOf(shape)) : precision === 'f64' ? new Float64Array(sizeOf(shape)) : new Float32Array(sizeOf(shape));
+    dtype === 'i32'
+      ? new Int32Array(sizeOf(shape))
+      : precision === 'f64'
+        ? new Float64Array(sizeOf(shape))
+        : new Float32Array(sizeOf(shape));
   const put = (data: ArrayLike<number>, spec: BufferSpec): RefBuffer => {
     const buffer = new RefBuffer(spec, allocate(spec));
     buffer.data.set(data);
@@ -65,7 +69,11 @@ function execute(i: Program['code'][number], values: Map<string, RefBuffer>, all
   const made = specsOf(op, operands, i.attrs);
   const outputs = made.map((spec) => new RefBuffer(spec, allocate(spec)));
   const y = Object.fromEntries(op.outputs.map((k, n) => [k, outputs[n]!.data as Numbers]));
-  rulesOf(i.op).ref(x, y, { dims, attrs: i.attrs, shapes: { ...shapes, ...Object.fromEntries(op.outputs.map((k, n) => [k, made[n]!.shape])) } });
+  rulesOf(i.op).ref(x, y, {
+    dims,
+    attrs: i.attrs,
+    shapes: { ...shapes, ...Object.fromEntries(op.outputs.map((k, n) => [k, made[n]!.shape])) },
+  });
   i.out.forEach((v, n) => v && values.set(v.id, outputs[n]!));
 }
 

@@ -18,7 +18,10 @@ export function deviationByPositionChart(layer: number, all: readonly Deviation[
   return chart({
     title: `Deviation over experts by position, layer ${layer}`,
     description: `Standard deviation over experts of the shares of each position's kept slots. ${means(all)}; ${all.length} positions.`,
-    data: { columns: ['layer', 'position', 'n', 'deviation', 'same_load'], rows: all.map(({ at, n, value, sameLoad }) => [layer, at, n, value, sameLoad]) },
+    data: {
+      columns: ['layer', 'position', 'n', 'deviation', 'same_load'],
+      rows: all.map(({ at, n, value, sameLoad }) => [layer, at, n, value, sameLoad]),
+    },
     legend: LEGEND,
     plot: {
       x: { label: 'position', ticks: 5 },

@@ -37,7 +37,14 @@ export function domainLossChart(validation: readonly DomainLoss[]): Chart {
         Plot.link(ends, { x1: 'start', x2: 'end', y1: 'domain', y2: 'domain', stroke: QUIET }),
         Plot.dot(ends, { x: 'start', y: 'domain', stroke: QUIET, fill: 'var(--paper)', r: 3 }),
         Plot.dot(ends, { x: 'end', y: 'domain', fill: seriesColour(0), r: 4 }),
-        Plot.text(ends, { y: 'domain', text: ({ end }: { end: number }) => end.toFixed(2), frameAnchor: 'right', dx: 40, textAnchor: 'end', fill: INK }),
+        Plot.text(ends, {
+          y: 'domain',
+          text: ({ end }: { end: number }) => end.toFixed(2),
+          frameAnchor: 'right',
+          dx: 40,
+          textAnchor: 'end',
+          fill: INK,
+        }),
       ],
     },
   });

@@ -14,7 +14,8 @@ interface Bin {
 }
 
 /** Middle of each bin as a share of the length, and dropped ÷ slots there. */
-export const binsOf = ({ slots, dropped }: DropCurve): Bin[] => slots.map((n, b) => ({ place: (b + 0.5) / slots.length, rate: dropped[b]! / n }));
+export const binsOf = ({ slots, dropped }: DropCurve): Bin[] =>
+  slots.map((n, b) => ({ place: (b + 0.5) / slots.length, rate: dropped[b]! / n }));
 
 /** The curve of one layer; `where` tells apart charts of one layer (a capacity, a state of training). */
 export function dropsChart({ axis, curve, ratio }: EndDrops, { layer, where }: { readonly layer: number; readonly where: string }): Chart {
@@ -22,7 +23,18 @@ export function dropsChart({ axis, curve, ratio }: EndDrops, { layer, where }: {
   const bands = pooled.drop.map((x, b) => ({ place: (b + 0.5) / curve.bins, ...x }));
   const overall = pooled.drop[0]?.chance ?? NaN;
   const curveRows = (name: string, { slots, dropped }: DropCurve, drop: readonly Estimate[]): (string | number | null)[][] =>
-    slots.map((n, b) => [layer, axis, name, b / curve.bins, (b + 1) / curve.bins, n, dropped[b]!, dropped[b]! / n, drop[b]?.low ?? null, drop[b]?.high ?? null]);
+    slots.map((n, b) => [
+      layer,
+      axis,
+      name,
+      b / curve.bins,
+      (b + 1) / curve.bins,
+      n,
+      dropped[b]!,
+      dropped[b]! / n,
+      drop[b]?.low ?? null,
+      drop[b]?.high ?? null,
+    ]);
   return chart({
     title: `Drops by position in the ${axis}, layer ${layer}${where && `, ${where}`}`,
     description: `Dropped share of the slots along the ${axis}; overall ${percent(overall)}. Last quarter ÷ first quarter: ${decimal(ratio.value)} (95 % interval ${range(ratio)}, n = ${ratio.n} groups, no effect 1).`,

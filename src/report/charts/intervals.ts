@@ -18,10 +18,14 @@ export interface Axis {
   readonly bound?: number;
 }
 
+/** Widest margin for labels, and what each of their characters takes; px. */
 const MARGIN = 164;
+const ADVANCE = 6;
 
 export function intervalsChart(title: string, rows: readonly Row[], { label, type, bound }: Axis): Chart {
-  const shown = rows.map(({ label: name, estimate }) => ({ name, ...estimate })).filter(({ value }) => Number.isFinite(value) && (type === 'linear' || value > 0));
+  const shown = rows
+    .map(({ label: name, estimate }) => ({ name, ...estimate }))
+    .filter(({ value }) => Number.isFinite(value) && (type === 'linear' || value > 0));
   return chart({
     title,
     description: `${rows.length} quantities with their 95 % intervals, each beside its chance; numbers in the table below.`,
@@ -37,14 +41,20 @@ export function intervalsChart(title: string, rows: readonly Row[], { label, typ
     ],
     plot: {
       height: 48 + 24 * rows.length,
-      marginLeft: MARGIN,
+      marginLeft: Math.min(MARGIN, 24 + ADVANCE * Math.max(...rows.map(({ label: name }) => name.length))),
       marginRight: 16,
-      x: type === 'linear' ? { label: `${label}, %`, percent: true, grid: true, ticks: 5, nice: true } : { label, type, grid: true, ticks: 3, tickFormat: (x: number) => `${x}` },
+      x:
+        type === 'linear'
+          ? { label: `${label}, %`, percent: true, grid: true, ticks: 5, nice: true }
+          : { label, type, grid: true, ticks: 3, tickFormat: (x: number) => `${x}` },
       y: { label: null, type: 'band', domain: rows.map(({ label: name }) => name) },
       marks: [
         ...(bound === undefined ? [] : [Plot.ruleX([bound], { stroke: seriesColour(1) })]),
         Plot.tickX(shown, { x: 'chance', y: 'name', stroke: INK, strokeWidth: 2, strokeDasharray: '3 2' }),
-        Plot.link(shown.filter(({ low, high }) => Number.isFinite(low) && Number.isFinite(high)), { x1: 'low', x2: 'high', y1: 'name', y2: 'name', stroke: seriesColour(0), strokeWidth: 2 }),
+        Plot.link(
+          shown.filter(({ low, high }) => Number.isFinite(low) && Number.isFinite(high)),
+          { x1: 'low', x2: 'high', y1: 'name', y2: 'name', stroke: seriesColour(0), strokeWidth: 2 },
+        ),
         Plot.dot(shown, { x: 'value', y: 'name', fill: seriesColour(0), r: 4 }),
         Plot.ruleX(type === 'linear' ? [0] : [], { stroke: QUIET }),
       ],

@@ -8,7 +8,12 @@ import { SERIES, seriesColour } from '../theme.ts';
 import { binsOf } from './drops.ts';
 
 export function layeredDropsChart(layers: readonly DropLayer[]): Chart {
-  const curves = layers.map(({ layer, byGroup: { curve } }, i) => ({ layer, dashed: i >= SERIES, colour: seriesColour(i), bins: binsOf(curve.pooled) }));
+  const curves = layers.map(({ layer, byGroup: { curve } }, i) => ({
+    layer,
+    dashed: i >= SERIES,
+    colour: seriesColour(i),
+    bins: binsOf(curve.pooled),
+  }));
   const ranks = (layers[0]?.byGroup.curve.ranks ?? []).map((_, k) => `drop_rank_${k + 1}`);
   return chart({
     title: 'Drops by position in the group',
@@ -21,7 +26,9 @@ export function layeredDropsChart(layers: readonly DropLayer[]): Chart {
     plot: {
       x: { label: 'position in the group, % of its length', percent: true, domain: [0, 100], ticks: 5 },
       y: { label: 'dropped, %', percent: true, grid: true, zero: true },
-      marks: curves.map(({ bins, colour, dashed }) => Plot.line(bins, { x: 'place', y: 'rate', stroke: colour, ...(dashed && { strokeDasharray: '4 3' }) })),
+      marks: curves.map(({ bins, colour, dashed }) =>
+        Plot.line(bins, { x: 'place', y: 'rate', stroke: colour, ...(dashed && { strokeDasharray: '4 3' }) }),
+      ),
     },
   });
 }

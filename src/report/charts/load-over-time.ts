@@ -32,7 +32,9 @@ export function loadOverTimeChart(layer: number, steps: readonly LayerStep[]): C
     description: `Share of the slots of a step that chose each of ${end.length} experts; even is ${percent(even)}. At the end the heaviest is ${named(heaviest)}, the lightest ${named(lightest)}.`,
     data: {
       columns: ['layer', 'step', 'expert', 'share', 'balance_loss'],
-      rows: steps.flatMap(({ step, balanceLoss }) => points.filter((p) => p.step === step).map(({ expert, share }) => [layer, step, expert, share, balanceLoss])),
+      rows: steps.flatMap(({ step, balanceLoss }) =>
+        points.filter((p) => p.step === step).map(({ expert, share }) => [layer, step, expert, share, balanceLoss]),
+      ),
     },
     legend: [
       { label: `heaviest: ${heaviest?.expert ?? ''}`, colour: seriesColour(1), mark: 'line' },

@@ -19,7 +19,11 @@ const MARGIN = 56;
 /** Layer by layer, expert by expert: slots of all ranks as chosen, as shares of the layer's. */
 export const loadCells = (loads: readonly LayerLoad[]): LoadCell[] =>
   loads.flatMap(({ layer, chosen }) =>
-    shares((chosen[0] ?? []).map((_, e) => chosen.reduce((sum, rank) => sum + rank[e]!, 0))).map((share, expert) => ({ layer, expert, share })),
+    shares((chosen[0] ?? []).map((_, e) => chosen.reduce((sum, rank) => sum + rank[e]!, 0))).map((share, expert) => ({
+      layer,
+      expert,
+      share,
+    })),
   );
 
 export function loadChart(loads: readonly LayerLoad[]): Chart {
@@ -27,14 +31,22 @@ export function loadChart(loads: readonly LayerLoad[]): Chart {
   const experts = loads[0]?.kept.length ?? 0;
   const wide = (WIDTH - MARGIN - 8) / experts >= ROOM;
   const most = Math.max(...cells.map(({ share }) => share), 2 / experts);
-  const of = (load: LayerLoad): string => `layer ${load.layer}: heaviest ${decimal(load.balance.heaviest)} times even, ${load.dead.length} never chosen`;
+  const of = (load: LayerLoad): string =>
+    `layer ${load.layer}: heaviest ${decimal(load.balance.heaviest)} times even, ${load.dead.length} never chosen`;
   return chart({
     title: 'Load by layer and expert',
     description: `Share of a layer's slots that chose each expert; even would be ${percent(1 / experts)}, the darkest cell is ${percent(most)}. ${loads.map(of).join('; ')}.`,
     data: {
       columns: ['layer', 'expert', 'share', 'kept', 'gate_mass', ...(loads[0]?.chosen ?? []).map((_, k) => `chosen_rank_${k + 1}`)],
       rows: loads.flatMap((load, l) =>
-        load.kept.map((kept, e) => [load.layer, e, cells[l * experts + e]!.share, kept, load.gateMass[e]!, ...load.chosen.map((rank) => rank[e]!)]),
+        load.kept.map((kept, e) => [
+          load.layer,
+          e,
+          cells[l * experts + e]!.share,
+          kept,
+          load.gateMass[e]!,
+          ...load.chosen.map((rank) => rank[e]!),
+        ]),
       ),
     },
     plot: {
@@ -44,9 +56,21 @@ export function loadChart(loads: readonly LayerLoad[]): Chart {
       x: { label: 'expert', type: 'band', padding: 0.06, ...(experts > 16 && { ticks: everyFourth(experts) }) },
       y: { label: null, type: 'band', padding: 0.08, tickFormat: (layer: number) => `layer ${layer}` },
       marks: [
-        Plot.cell(cells, { x: 'expert', y: 'layer', fill: seriesColour(0), fillOpacity: ({ share }: LoadCell) => (0.85 * share) / most, stroke: LINE }),
+        Plot.cell(cells, {
+          x: 'expert',
+          y: 'layer',
+          fill: seriesColour(0),
+          fillOpacity: ({ share }: LoadCell) => (0.85 * share) / most,
+          stroke: LINE,
+        }),
         // A dot above the cells twice as heavy as even, a cross in those never chosen: seen without any colour.
-        Plot.text(cells, { x: 'expert', y: 'layer', text: (cell: LoadCell) => cellText(cell, { experts, wide }), fill: INK, fontSize: wide ? 9 : 10 }),
+        Plot.text(cells, {
+          x: 'expert',
+          y: 'layer',
+          text: (cell: LoadCell) => cellText(cell, { experts, wide }),
+          fill: INK,
+          fontSize: wide ? 9 : 10,
+        }),
       ],
       opacity: { type: 'identity' },
     },

@@ -59,7 +59,7 @@ export function lossChart({ training, validation, baselines }: LossCurves): Char
     },
     legend,
     plot: {
-      x: { label: 'training tokens', tickFormat: 's', ticks: 5, zero: true },
+      x: { label: 'training tokens', tickFormat: 's', ticks: 5, domain: [0, Math.max(1, line.at(-1)?.tokens ?? 0, last?.tokens ?? 0)] },
       y: { label: 'nats per token', grid: true },
       marks: [
         Plot.ruleY(bounds, { y: 'loss', stroke: INK, strokeDasharray: '4 3' }),

@@ -28,10 +28,20 @@ export const distance = (a: readonly number[], b: readonly number[]): number => 
 export function polygonsChart(layer: number, polygons: readonly Polygon[], pooled: readonly number[]): Chart {
   const drawn = polygons.filter(({ counts }) => counts.some((n) => n > 0));
   const most = Math.max(...pooled, ...drawn.flatMap(({ shares }) => shares));
-  const placed = (radii: readonly number[], i: number): Corner[] => corners(radii).map((c) => ({ ...c, column: i % COLUMNS, row: Math.floor(i / COLUMNS) }));
+  const placed = (radii: readonly number[], i: number): Corner[] =>
+    corners(radii).map((c) => ({ ...c, column: i % COLUMNS, row: Math.floor(i / COLUMNS) }));
   const facet = { fx: 'column', fy: 'row', x: 'x', y: 'y' };
-  const names = drawn.map(({ domain, heldOut }, i) => ({ ...placed([0], i)[0]!, y: most * 1.28, text: heldOut ? `${shortened(domain)} *` : shortened(domain) }));
-  const spokes = drawn.flatMap((_, i) => placed(pooled.map(() => most), i));
+  const names = drawn.map(({ domain, heldOut }, i) => ({
+    ...placed([0], i)[0]!,
+    y: most * 1.28,
+    text: heldOut ? `${shortened(domain)} *` : shortened(domain),
+  }));
+  const spokes = drawn.flatMap((_, i) =>
+    placed(
+      pooled.map(() => most),
+      i,
+    ),
+  );
   const lines = Math.ceil(drawn.length / COLUMNS);
   return chart({
     title: `Experts by domain, layer ${layer}`,
@@ -39,7 +49,9 @@ export function polygonsChart(layer: number, polygons: readonly Polygon[], poole
     spoken: `Distance from all domains pooled: ${drawn.map(({ domain, shares }) => `${domain} ${percent(distance(shares, pooled))}`).join(', ')}.`,
     data: {
       columns: ['layer', 'domain', 'held_out', 'expert', 'kept', 'share', 'pooled_share'],
-      rows: polygons.flatMap(({ domain, heldOut, counts, shares }) => counts.map((kept, e) => [layer, domain, heldOut, e, kept, shares[e]!, pooled[e]!])),
+      rows: polygons.flatMap(({ domain, heldOut, counts, shares }) =>
+        counts.map((kept, e) => [layer, domain, heldOut, e, kept, shares[e]!, pooled[e]!]),
+      ),
     },
     legend: [
       { label: 'this domain', colour: seriesColour(0), mark: 'area' },
@@ -57,10 +69,19 @@ export function polygonsChart(layer: number, polygons: readonly Polygon[], poole
       fy: { axis: null, padding: 0.04 },
       marks: [
         Plot.link(spokes, { ...facet, x1: 0, y1: 0, x2: 'x', y2: 'y', stroke: LINE, strokeWidth: 0.6 }),
-        Plot.line(drawn.flatMap(({ shares }, i) => placed(shares, i)), { ...facet, curve: 'linear-closed', stroke: seriesColour(0), strokeWidth: 1.5, fill: seriesColour(0), fillOpacity: 0.3 }),
-        Plot.line(drawn.flatMap((_, i) => placed(pooled, i)), { ...facet, curve: 'linear-closed', stroke: INK, strokeWidth: 1, strokeDasharray: '3 2' }),
+        Plot.line(
+          drawn.flatMap(({ shares }, i) => placed(shares, i)),
+          { ...facet, curve: 'linear-closed', stroke: seriesColour(0), strokeWidth: 1.5, fill: seriesColour(0), fillOpacity: 0.3 },
+        ),
+        Plot.line(
+          drawn.flatMap((_, i) => placed(pooled, i)),
+          { ...facet, curve: 'linear-closed', stroke: INK, strokeWidth: 1, strokeDasharray: '3 2' },
+        ),
         Plot.text(names, { ...facet, text: 'text', fill: INK }),
-        Plot.dot(drawn.map((_, i) => placed([most], i)[0]!), { ...facet, r: 1.5, fill: QUIET }),
+        Plot.dot(
+          drawn.map((_, i) => placed([most], i)[0]!),
+          { ...facet, r: 1.5, fill: QUIET },
+        ),
       ],
     },
   });

@@ -22,11 +22,21 @@ interface Quantity {
 const dropped = ({ routing: { dropped, slotsByPosition } }: LayerStep): number => dropped / slotsByPosition.reduce((a, b) => a + b, 0);
 
 export const droppedOverTimeChart = (layers: readonly LayerSteps[]): Chart =>
-  seriesChart(layers, { title: 'Dropped slots over training', about: 'Share of the slots of a step that found no room', name: 'dropped', of: dropped, share: true });
+  seriesChart(layers, {
+    title: 'Dropped slots over training',
+    about: 'Share of the slots of a step that found no room',
+    name: 'dropped',
+    of: dropped,
+    share: true,
+  });
 
 export const balanceOverTimeChart = (layers: readonly LayerSteps[], balanced: number): Chart =>
   seriesChart(layers, {
-    title: 'Balance loss over training', about: 'Load-balancing loss of a step', name: 'balance_loss', of: ({ balanceLoss }) => balanceLoss, share: false,
+    title: 'Balance loss over training',
+    about: 'Load-balancing loss of a step',
+    name: 'balance_loss',
+    of: ({ balanceLoss }) => balanceLoss,
+    share: false,
     bound: { at: balanced, label: 'at balance' },
   });
 
@@ -40,7 +50,11 @@ function seriesChart(layers: readonly LayerSteps[], { title, about, name, of, sh
     description: `${about}, one line a layer. At the end: ${ends.join(', ')}.${bound ? ` ${decimal(bound.at)} ${bound.label}.` : ''}`,
     data: { columns: ['layer', 'step', name], rows: points.map(({ layer, step, value }) => [layer, step, value]) },
     legend: [
-      ...layers.map(({ layer }, i) => ({ label: `layer ${layer}`, colour: seriesColour(i), mark: dashed(i) ? ('dashed' as const) : ('line' as const) })),
+      ...layers.map(({ layer }, i) => ({
+        label: `layer ${layer}`,
+        colour: seriesColour(i),
+        mark: dashed(i) ? ('dashed' as const) : ('line' as const),
+      })),
       ...(bound ? [{ label: bound.label, colour: INK, mark: 'dashed' as const }] : []),
     ],
     plot: {
@@ -49,7 +63,10 @@ function seriesChart(layers: readonly LayerSteps[], { title, about, name, of, sh
       marks: [
         ...(bound ? [Plot.ruleY([bound.at], { stroke: INK, strokeDasharray: '4 3' })] : []),
         ...layers.map((_, i) =>
-          Plot.line(points.filter((p) => p.i === i), { x: 'step', y: 'value', stroke: seriesColour(i), ...(dashed(i) && { strokeDasharray: '4 3' }) }),
+          Plot.line(
+            points.filter((p) => p.i === i),
+            { x: 'step', y: 'value', stroke: seriesColour(i), ...(dashed(i) && { strokeDasharray: '4 3' }) },
+          ),
         ),
       ],
     },

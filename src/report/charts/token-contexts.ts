@@ -36,7 +36,10 @@ export function tokenContextsChart(title: string, rows: readonly ContextRow[], d
   const columnOf = (l: number): number => edge + COLUMN * (l + 0.5);
   const cells = rows.flatMap(({ experts }, y) => experts.slice(0, MOST_LAYERS).map((cell, l) => ({ ...cell, y, x: columnOf(l) })));
   const line = (x: number, textAnchor: 'start' | 'middle' | 'end', fill: string, of: (row: ContextRow) => string) =>
-    Plot.text(rows.map((row, y) => ({ x, y, text: of(row) })), { x: 'x', y: 'y', text: 'text', textAnchor, fill, fontSize: 10 });
+    Plot.text(
+      rows.map((row, y) => ({ x, y, text: of(row) })),
+      { x: 'x', y: 'y', text: 'text', textAnchor, fill, fontSize: 10 },
+    );
   const height = PITCH * (rows.length + 1);
   return chart({
     title,
@@ -51,12 +54,28 @@ export function tokenContextsChart(title: string, rows: readonly ContextRow[], d
       y: { axis: null, type: 'linear', domain: [-1.5, rows.length - 0.5], range: [0, height] },
       opacity: { type: 'identity' },
       marks: [
-        Plot.text(layers.map((layer, l) => ({ x: columnOf(l), y: -1, text: `L${layer}` })), { x: 'x', y: 'y', text: 'text', fill: QUIET, fontSize: 10 }),
+        Plot.text(
+          layers.map((layer, l) => ({ x: columnOf(l), y: -1, text: `L${layer}` })),
+          { x: 'x', y: 'y', text: 'text', fill: QUIET, fontSize: 10 },
+        ),
         line((edge - TOKEN) / 2, 'end', QUIET, ({ before }) => lastOf(before, room)),
-        line(edge / 2, 'middle', INK, ({ token }) => firstOf(token, 8)),
+        line(edge / 2, 'middle', INK, ({ token }) => firstOf(token, 7)),
         line((edge + TOKEN) / 2, 'start', QUIET, ({ after }) => firstOf(after, room)),
-        Plot.dot(cells, { x: 'x', y: 'y', r: 8.5, stroke: seriesColour(0), fill: seriesColour(0), fillOpacity: ({ favourite }: FirstChoice) => (favourite ? 0.35 : 0) }),
-        Plot.text(cells, { x: 'x', y: 'y', text: ({ expert, kept }: FirstChoice) => (kept ? `${expert}` : `${expert}×`), fill: INK, fontSize: 9 }),
+        Plot.dot(cells, {
+          x: 'x',
+          y: 'y',
+          r: 8.5,
+          stroke: seriesColour(0),
+          fill: seriesColour(0),
+          fillOpacity: ({ favourite }: FirstChoice) => (favourite ? 0.35 : 0),
+        }),
+        Plot.text(cells, {
+          x: 'x',
+          y: 'y',
+          text: ({ expert, kept }: FirstChoice) => (kept ? `${expert}` : `${expert}×`),
+          fill: INK,
+          fontSize: 9,
+        }),
       ],
     },
   });

@@ -13,28 +13,38 @@ import { NULLS, TITLES } from './words.ts';
 const EFFECT = 1.2;
 
 export function dropsSection(finding: DropFinding, command: string): Markup {
-  const intro = html`<p>Every expert has room for a fixed number of tokens of a routing group; who comes later finds it full more often. <b>ratio</b> is the drop rate in the last quarter ÷ that in the first;
-<b>drift</b> is the same when the same routes are filled in random order, so that only changing demand remains; <b>order</b> = ratio ÷ drift is what the order does; <b>shift</b> compares text never trained on.
-Priority: all first choices in token order, then all second choices.</p>
-<p>${verdictBadge(finding.verdict)}</p><p class="note">${NULLS[finding.id]} Intervals: bootstrap over routing groups.</p>`;
+  const intro = html`<p>
+      Every expert has room for a fixed number of tokens of a routing group; who comes later finds it full more often. <b>ratio</b> is the
+      drop rate in the last quarter ÷ that in the first; <b>drift</b> is the same when the same routes are filled in random order, so that
+      only changing demand remains; <b>order</b> = ratio ÷ drift is what the order does; <b>shift</b> compares text never trained on.
+      Priority: all first choices in token order, then all second choices.
+    </p>
+    <p>${verdictBadge(finding.verdict)}</p>
+    <p class="note">${NULLS[finding.id]} Intervals: bootstrap over routing groups.</p>`;
   return section('finding-3', `Finding 3: ${TITLES[finding.id]}`, intro, ...finding.layers.map((layer) => layerPart(layer, command)));
 }
 
 function layerPart({ atTrainCapacity, ...layer }: DropFinding['layers'][number], command: string): Markup {
   const own = `capacity ${layer.capacity}`;
   return html`<h3>Layer ${layer.layer}</h3>
-${judgement(`At ${own} (as evaluated)`, layer)}
-${atTrainCapacity ? judgement(`At capacity ${atTrainCapacity.capacity} (as trained)`, atTrainCapacity) : undefined}
-${figures(chartsOf(layer, atTrainCapacity ? own : ''), command)}
-${numbers(layer, atTrainCapacity ? `${own}, as evaluated` : own)}
-${atTrainCapacity ? html`${figures([dropsChart(atTrainCapacity.byGroup, { layer: layer.layer, where: `capacity ${atTrainCapacity.capacity}` })], command)}
-${numbers(atTrainCapacity, `capacity ${atTrainCapacity.capacity}, as trained`)}` : undefined}`;
+    ${judgement(`At ${own} (as evaluated)`, layer)}
+    ${atTrainCapacity ? judgement(`At capacity ${atTrainCapacity.capacity} (as trained)`, atTrainCapacity) : undefined}
+    ${figures(chartsOf(layer, atTrainCapacity ? own : ''), command)} ${numbers(layer, atTrainCapacity ? `${own}, as evaluated` : own)}
+    ${
+      atTrainCapacity
+        ? html`${figures([dropsChart(atTrainCapacity.byGroup, { layer: layer.layer, where: `capacity ${atTrainCapacity.capacity}` })], command)}
+          ${numbers(atTrainCapacity, `capacity ${atTrainCapacity.capacity}, as trained`)}`
+        : undefined
+    }`;
 }
 
 function chartsOf(layer: DropLayer, where: string): Chart[] {
   const at = { layer: layer.layer, where };
   const { ratio, drift, order } = layer.byGroup;
-  const rows = Object.entries({ ratio, drift, order, ...(layer.shift && { shift: layer.shift }) }).map(([label, estimate]) => ({ label, estimate }));
+  const rows = Object.entries({ ratio, drift, order, ...(layer.shift && { shift: layer.shift }) }).map(([label, estimate]) => ({
+    label,
+    estimate,
+  }));
   return [
     dropsChart(layer.byGroup, at),
     ...(sameCurve(layer) ? [] : [dropsChart(layer.bySequence, at)]),
@@ -61,7 +71,9 @@ function numbers(layer: DropLayer, where: string): Markup {
       ['drop rate', percent(layer.drop.value), inPercent(layer.drop), percent(layer.drop.chance), whole(layer.drop.n)],
       ...axis(layer.byGroup),
       ...axis(layer.bySequence),
-      layer.shift ? ['shift: held-out ÷ trained domains', ...estimateCells(layer.shift)] : ['shift', 'no held-out domain in groups of its own', '', '', ''],
+      layer.shift
+        ? ['shift: held-out ÷ trained domains', ...estimateCells(layer.shift)]
+        : ['shift', 'no held-out domain in groups of its own', '', '', ''],
       ['nothing is dropped from capacity factor', decimal(layer.lossFreeFactor), '', '', ''],
       ['slots that a replay in order keeps or drops as recorded', percent(layer.replayed), '', '', ''],
     ],

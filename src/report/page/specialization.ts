@@ -31,9 +31,13 @@ const CELLS = {
 const DRAWN = ['token', 'domain', 'position', 'domainGivenToken', 'context'] as const;
 
 export function specializationSection(finding: SpecializationFinding, command: string): Markup {
-  const intro = html`<p>Is an expert chosen for the token itself, or for the text around it? Two measures must agree. <b>Gains</b>: the share of the choice that can be
-predicted, from other sequences, by knowing the token, its domain, its position or its context. <b>Meetings</b>: how often two tokens share their first expert.</p>
-<p>Context-independent: ${verdictBadge(finding.verdict)} Token over domain: ${verdictBadge(finding.token_over_domain)}</p><p class="note">${NULLS[finding.id]} Intervals: delete-one-block jackknife over sequences.</p>`;
+  const intro = html`<p>
+      Is an expert chosen for the token itself, or for the text around it? Two measures must agree. <b>Gains</b>: the share of the choice
+      that can be predicted, from other sequences, by knowing the token, its domain, its position or its context. <b>Meetings</b>: how often
+      two tokens share their first expert.
+    </p>
+    <p>Context-independent: ${verdictBadge(finding.verdict)} Token over domain: ${verdictBadge(finding.token_over_domain)}</p>
+    <p class="note">${NULLS[finding.id]} Intervals: delete-one-block jackknife over sequences.</p>`;
   return section('finding-1', `Finding 1: ${TITLES[finding.id]}`, intro, ...finding.layers.map((layer) => layerPart(layer, command)));
 }
 
@@ -45,11 +49,16 @@ function layerPart({ layer, first, second, ...of }: SpecializationLayer, command
     intervalsChart(`Meetings, layer ${layer}`, cells, { label: 'pairs that share their first expert', type: 'linear' }),
   ];
   return html`<h3>Layer ${layer}</h3>
-${judgement('Context-independent', of)}${judgement('Token over domain', of.token_over_domain)}
-${figures(charts, command)}
-${meetingTable(layer, first)}
-${estimates(layer, first)}
-${second ? html`<details><summary>Second choices of layer ${layer}, shown without verdict</summary>${meetingTable(layer, second)}${estimates(layer, second)}</details>` : undefined}`;
+    ${judgement('Context-independent', of)}${judgement('Token over domain', of.token_over_domain)} ${figures(charts, command)}
+    ${meetingTable(layer, first)} ${estimates(layer, first)}
+    ${
+      second
+        ? html`<details>
+            <summary>Second choices of layer ${layer}, shown without verdict</summary>
+            ${meetingTable(layer, second)}${estimates(layer, second)}
+          </details>`
+        : undefined
+    }`;
 }
 
 const rankOf = ({ rank }: Tables): string => (rank === 0 ? 'first choices' : rank === 1 ? 'second choices' : `choices of rank ${rank + 1}`);

@@ -15,13 +15,24 @@ export function trainingSection(input: ReportInput, command: string): Markup {
   const { metrics, validation, baselines } = input;
   const training = metrics.map(({ crossEntropy, ...at }) => ({ ...at, loss: crossEntropy }));
   const layers = layerSteps(input);
-  const routers = [...layers.map(({ layer, steps }) => loadOverTimeChart(layer, steps)), droppedOverTimeChart(layers), balanceOverTimeChart(layers, BALANCED)];
+  const routers = [
+    ...layers.map(({ layer, steps }) => loadOverTimeChart(layer, steps)),
+    droppedOverTimeChart(layers),
+    balanceOverTimeChart(layers, BALANCED),
+  ];
   return section(
-    'training', 'Training',
-    html`<p>Cross-entropy on training batches and on held-out documents. Unigram and bigram (interpolated Kneser–Ney) were counted on the same training tokens: what counting alone reaches.</p>`,
+    'training',
+    'Training',
+    html`<p>
+      Cross-entropy on training batches and on held-out documents. Unigram and bigram (interpolated Kneser–Ney) were counted on the same
+      training tokens: what counting alone reaches.
+    </p>`,
     figures([lossChart({ training, validation, baselines }), ...(validation.length > 0 ? [domainLossChart(validation)] : [])], command),
     validation.length > 0 ? domainTable(validation) : html`<p>No validation yet.</p>`,
-    layers.length > 0 ? html`<h3>Routers while training</h3>${figures(routers, command)}` : undefined,
+    layers.length > 0
+      ? html`<h3>Routers while training</h3>
+          ${figures(routers, command)}`
+      : undefined,
   );
 }
 
@@ -38,6 +49,9 @@ function domainTable(validation: ReportInput['validation']): Markup {
   return table(
     `Validation loss by domain, nats per token, at the first and the last of ${validation.length} evaluations`,
     ['domain', `step ${first.step}`, `step ${last.step}`].map((name, c) => ({ name, right: c > 0 })),
-    [['all', decimal(first.loss), decimal(last.loss)], ...Object.keys(last.byDomain).map((d) => [d, decimal(first.byDomain[d]), decimal(last.byDomain[d])])],
+    [
+      ['all', decimal(first.loss), decimal(last.loss)],
+      ...Object.keys(last.byDomain).map((d) => [d, decimal(first.byDomain[d]), decimal(last.byDomain[d])]),
+    ],
   );
 }

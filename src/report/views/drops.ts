@@ -19,21 +19,45 @@ export function dropsView(record: RoutingRecord, seed: number): View {
 }
 
 const finite = (x: number): number | null => (Number.isFinite(x) ? x : null);
-const plain = ({ value, low, high, chance, n }: Estimate) => ({ value: finite(value), low: finite(low), high: finite(high), chance: finite(chance), n });
-
-const factsOf = ({ layer, capacity, verdict, reason, drop, lossFreeFactor, byGroup, bySequence, shift }: DropLayer) => ({
-  layer, capacity, verdict, reason, drop: plain(drop), loss_free_factor: finite(lossFreeFactor),
-  by_group: numbersOf(byGroup), by_sequence: numbersOf(bySequence), ...(shift && { shift: plain(shift) }),
+const plain = ({ value, low, high, chance, n }: Estimate) => ({
+  value: finite(value),
+  low: finite(low),
+  high: finite(high),
+  chance: finite(chance),
+  n,
 });
 
-const numbersOf = ({ ratio, drift, order, dropped }: EndDrops) => ({ ratio: plain(ratio), drift: plain(drift), order: plain(order), dropped });
+const factsOf = ({ layer, capacity, verdict, reason, drop, lossFreeFactor, byGroup, bySequence, shift }: DropLayer) => ({
+  layer,
+  capacity,
+  verdict,
+  reason,
+  drop: plain(drop),
+  loss_free_factor: finite(lossFreeFactor),
+  by_group: numbersOf(byGroup),
+  by_sequence: numbersOf(bySequence),
+  ...(shift && { shift: plain(shift) }),
+});
+
+const numbersOf = ({ ratio, drift, order, dropped }: EndDrops) => ({
+  ratio: plain(ratio),
+  drift: plain(drift),
+  order: plain(order),
+  dropped,
+});
 
 function textOf({ layer, capacity, verdict, reason, drop, byGroup, shift, lossFreeFactor }: DropLayer): string {
   const { curve, ratio, drift, order } = byGroup;
   const bins = thinned(binsOf(curve.pooled), LINES);
   const most = Math.max(...bins.map(({ rate }) => rate), 0);
   const rows = bins.map(({ place, rate }) => [percent(place), most > 0 ? bar(rate / most, BAR) : '', percent(rate)]);
-  const line = (name: string, x: Estimate, unit: string): string[] => [name, decimal(x.value), `[${range(x)}]`, `chance ${decimal(x.chance)}`, `n = ${whole(x.n)} ${unit}`];
+  const line = (name: string, x: Estimate, unit: string): string[] => [
+    name,
+    decimal(x.value),
+    `[${range(x)}]`,
+    `chance ${decimal(x.chance)}`,
+    `n = ${whole(x.n)} ${unit}`,
+  ];
   const numbers = [
     line('last ÷ first quarter', ratio, 'groups'),
     line('without order (drift)', drift, 'groups'),

@@ -23,7 +23,10 @@ const DRAWS = 200;
 export function favourite(record: RoutingRecord, layer: LayerRecord, rows: readonly number[], seed: number): Favourite {
   const first = choicesOfRank(record, layer, 0);
   const loads = countsOf(first, record.experts);
-  const own = countsOf(rows.map((row) => first[row]!), record.experts);
+  const own = countsOf(
+    rows.map((row) => first[row]!),
+    record.experts,
+  );
   const n = rows.length;
   const most = Math.max(...own);
   return {

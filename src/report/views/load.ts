@@ -11,10 +11,17 @@ const BAR = 12;
 export function loadView(record: RoutingRecord): View {
   const loads = record.layers.map((layer) => layerLoad(record, layer));
   const layers = loads.map((load) => ({ layer: load.layer, ...load.balance, dead: load.dead, dropped: droppedShare(record, load) }));
-  return viewOf(textOf(record, loads), loadChart(loads), { step: record.step, tokens: record.tokens.length, experts: record.experts, top_k: record.topK, layers });
+  return viewOf(textOf(record, loads), loadChart(loads), {
+    step: record.step,
+    tokens: record.tokens.length,
+    experts: record.experts,
+    top_k: record.topK,
+    layers,
+  });
 }
 
-const droppedShare = (record: RoutingRecord, { kept }: LayerLoad): number => 1 - kept.reduce((a, b) => a + b, 0) / (record.tokens.length * record.topK);
+const droppedShare = (record: RoutingRecord, { kept }: LayerLoad): number =>
+  1 - kept.reduce((a, b) => a + b, 0) / (record.tokens.length * record.topK);
 
 function textOf(record: RoutingRecord, loads: readonly LayerLoad[]): string {
   const { experts, topK, tokens, step } = record;

@@ -50,6 +50,8 @@ export function spread(all: readonly Occurrence[], most: number): Occurrence[] {
   for (const one of all) byDomain.set(one.domain, [...(byDomain.get(one.domain) ?? []), one]);
   const queues = [...byDomain.values()];
   const turns = Math.max(0, ...queues.map(({ length }) => length));
-  const picked = Array.from({ length: turns }, (_, turn) => queues.flatMap((queue) => queue[turn] ?? [])).flat().slice(0, most);
+  const picked = Array.from({ length: turns }, (_, turn) => queues.flatMap((queue) => queue[turn] ?? []))
+    .flat()
+    .slice(0, most);
   return picked.sort((a, b) => a.row - b.row);
 }

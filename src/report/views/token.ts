@@ -44,19 +44,34 @@ export function tokenView(record: RoutingRecord, tokenIds: readonly number[], { 
 }
 
 const plain = ({ togetherByChance, together, ...rest }: Favourite) => ({
-  ...rest, together: Number.isNaN(together) ? null : together, together_by_chance: togetherByChance,
+  ...rest,
+  together: Number.isNaN(together) ? null : together,
+  together_by_chance: togetherByChance,
 });
 
 const dataOf = (record: RoutingRecord, looked: readonly Looked[], textOf: TextOf): Table => ({
   columns: [
-    'token_id', 'token', 'domain', 'sequence', 'position', 'before', 'after',
+    'token_id',
+    'token',
+    'domain',
+    'sequence',
+    'position',
+    'before',
+    'after',
     ...record.layers.flatMap(({ layer }) =>
       Array.from({ length: record.topK }, (_, k) => [`layer_${layer}_expert_${k + 1}`, `layer_${layer}_kept_${k + 1}`]).flat(),
     ),
   ],
   rows: looked.flatMap(({ id, piece, all }) =>
     all.map(({ domain, sequence, position, before, after, experts }) => [
-      id, piece, domain, sequence, position, textOf(before), textOf(after), ...experts.flat().flatMap(({ expert, kept }) => [expert, kept]),
+      id,
+      piece,
+      domain,
+      sequence,
+      position,
+      textOf(before),
+      textOf(after),
+      ...experts.flat().flatMap(({ expert, kept }) => [expert, kept]),
     ]),
   ),
 });
@@ -64,7 +79,10 @@ const dataOf = (record: RoutingRecord, looked: readonly Looked[], textOf: TextOf
 function pictureOf(looked: readonly Looked[], textOf: TextOf, data: Table): Chart {
   const rows = looked.flatMap(({ piece, all, favourites }) =>
     spread(all, SHOWN).map(({ domain, before, after, experts }) => ({
-      domain, token: piece, before: textOf(before), after: textOf(after),
+      domain,
+      token: piece,
+      before: textOf(before),
+      after: textOf(after),
       experts: favourites.map(({ layer, expert }, l) => ({ layer, ...experts[l]![0]!, favourite: experts[l]![0]!.expert === expert })),
     })),
   );
@@ -72,15 +90,27 @@ function pictureOf(looked: readonly Looked[], textOf: TextOf, data: Table): Char
 }
 
 function printed(record: RoutingRecord, { id, piece, all, favourites }: Looked, textOf: TextOf): string {
-  if (all.length === 0) return `Token ${id} ${piece}: not in the probe set of step ${record.step} (${whole(record.tokens.length)} tokens).\n`;
+  if (all.length === 0)
+    return `Token ${id} ${piece}: not in the probe set of step ${record.step} (${whole(record.tokens.length)} tokens).\n`;
   const domains = new Set(all.map(({ domain }) => domain)).size;
   const shown = spread(all, SHOWN);
   const fate = ({ expert, kept }: Occurrence['experts'][number][number]): string => (kept ? `${expert}` : `${expert}×`);
   const contexts = shown.map(({ domain, before, after, experts }) => [
-    domain, lastOf(textOf(before), SIDE), piece, firstOf(textOf(after), SIDE), ...experts.map((choices) => choices.map(fate).join(' ')),
+    domain,
+    lastOf(textOf(before), SIDE),
+    piece,
+    firstOf(textOf(after), SIDE),
+    ...experts.map((choices) => choices.map(fate).join(' ')),
   ]);
-  const firm = favourites.map((x) =>
-    [whole(x.layer), whole(x.expert), percent(x.share), percent(x.blind), percent(x.together), percent(x.togetherByChance), whole(x.n)]);
+  const firm = favourites.map((x) => [
+    whole(x.layer),
+    whole(x.expert),
+    percent(x.share),
+    percent(x.blind),
+    percent(x.together),
+    percent(x.togetherByChance),
+    whole(x.n),
+  ]);
   return (
     `Token ${id} ${piece}: ${whole(all.length)} times in ${domains} domain${domains === 1 ? '' : 's'} at step ${record.step}.\n\n` +
     `${aligned([['layer', 'expert', 'goes there', 'blind', 'two agree', 'by chance', 'n'], ...firm], [0, 1, 2, 3, 4, 5, 6])}\n` +

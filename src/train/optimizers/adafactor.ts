@@ -39,7 +39,10 @@ export function adafactor(c: AdafactorConfig): Optimizer {
       const f = factoring(p, c.minDimToFactor);
       if (!f) return { v: p.shape };
       const lead = p.axes[0] === 'expert' ? [f.batch] : [];
-      const [byRow, byCol] = [[...lead, f.rows], [...lead, f.cols]];
+      const [byRow, byCol] = [
+        [...lead, f.rows],
+        [...lead, f.cols],
+      ];
       return f.rowIsRow ? { v_row: byRow, v_col: byCol } : { v_row: byCol, v_col: byRow };
     },
     scalars: (step) => ({ decay: 1 - (step + 1) ** -c.decayRate }),
@@ -57,9 +60,6 @@ function update(p: ParamInfo, { w, g, slots, lr, scalars }: UpdateInput, c: Adaf
   }
   const [rowName, colName] = f.rowIsRow ? ['v_row', 'v_col'] : ['v_col', 'v_row'];
   const { batch, rows, cols } = f;
-  const made = adafactorFactored(
-    { w, g, vRow: slots[rowName!]!, vCol: slots[colName!]!, lr, decay },
-    { batch, rows, cols, ...limits },
-  );
+  const made = adafactorFactored({ w, g, vRow: slots[rowName!]!, vCol: slots[colName!]!, lr, decay }, { batch, rows, cols, ...limits });
   return { w: made.w, slots: { [rowName!]: made.vRow, [colName!]: made.vCol } };
 }
