@@ -1,10 +1,9 @@
 /** base: leaf nouns that everyone may use. Knows nothing of the rest of the house. */
-export { bf16FromF32, concat, f16FromF32, f32FromBf16, f32FromF16, hex } from './bytes.ts';
+export { concat } from './bytes.ts';
 export { EXIT, invariant, nearest, suggest, UserError, type Problem } from './errors.ts';
-export { jsonLine, parseGrowingJsonLines, parseJsonLines, type JsonLine } from './jsonl.ts';
+export { jsonLine, parseGrowingJsonLines, type JsonLine } from './jsonl.ts';
 export { fnv1a, mix32, rng, type Rng } from './rng.ts';
 export {
-  headerLength,
   layout,
   readHeader,
   type SafeDType,
@@ -13,14 +12,4 @@ export {
   type SafeTensor,
   type SafeTensorSpec,
 } from './safetensors.ts';
-export {
-  formatBytes,
-  formatCount,
-  formatDuration,
-  formatShare,
-  parseBytes,
-  parseCount,
-  parseDuration,
-  parseShare,
-  sparkline,
-} from './text-format.ts';
+export { formatBytes, formatCount, formatDuration, formatShare, parseCount, parseDuration, sparkline } from './text-format.ts';

@@ -2,4 +2,4 @@
 export * from '../compile/index.ts';
 export type { Buffer, Buffers, BufferSpec, Executor, Loaded } from './contract.ts';
 export { openRef } from './ref/index.ts';
-export { cpuFacts, loadAddon, openCpu, type CpuExecutor, type CpuFacts, type CpuLoaded } from './cpu/index.ts';
+export { loadAddon, openCpu, type CpuExecutor, type CpuFacts, type CpuLoaded } from './cpu/index.ts';

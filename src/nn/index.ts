@@ -7,7 +7,6 @@ export { moe } from './moe.ts';
 export { norm } from './norm.ts';
 export {
   flatten,
-  layer,
   normal,
   scaledTruncated,
   unflatten,

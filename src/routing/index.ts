@@ -2,7 +2,7 @@
 export { deviation, deviationByPosition, deviationByToken, sameLoadDeviation, type Deviation } from './deviation.ts';
 export { dropRate, drops, type Axis, type DropCurve, type Drops } from './drops.ts';
 export { dropTowardsTheEnd, type DropLayer, type EndDrops } from './drop-towards-the-end.ts';
-export { earlyRouting, type Bracket, type CheckpointNote, type EarlyLayer, type EarlyPoint } from './early.ts';
+export { type Bracket, type CheckpointNote, type EarlyLayer, type EarlyPoint } from './early.ts';
 export {
   analyse,
   type Analysis,
@@ -23,26 +23,6 @@ export { type Margins, type SpecializationLayer, type Tables } from './specializ
 export { meanRouterEntropy, sumStep, type StepRouting, type StepShape } from './step.ts';
 export { strongestTokens, type StrongToken } from './tokens.ts';
 export { type Judgement, type Verdict } from './verdict.ts';
-export { CASES as SYNTHETIC_CASES, type Case as SyntheticCase } from './synthetic-cases.ts';
+export type { Case as SyntheticCase } from './synthetic-cases.ts';
 export { syntheticText, type Text, type TextShape } from './synthetic-text.ts';
-export {
-  drifting,
-  drifts,
-  frozen,
-  inherits,
-  late,
-  linearRouter,
-  mixed,
-  never,
-  pairKey,
-  randomRouter,
-  recordOf,
-  replaced,
-  settles,
-  tableRouter,
-  tokenRouterAt,
-  type RecordShape,
-  type Router,
-  type RouterSeed,
-  type Trajectory,
-} from './synthetic.ts';
+export { late, recordOf, settles, tokenRouterAt, type RecordShape, type Router, type RouterSeed, type Trajectory } from './synthetic.ts';

@@ -1,13 +1,3 @@
 /** Words that training takes from the engine and the models. */
-export {
-  gradient,
-  print,
-  trace,
-  type ArgumentSpec,
-  type Buffer,
-  type Buffers,
-  type Executor,
-  type Loaded,
-  type Program,
-} from '../exec/index.ts';
+export { gradient, trace, type ArgumentSpec, type Buffer, type Buffers, type Executor, type Loaded, type Program } from '../exec/index.ts';
 export * from '../models/index.ts';

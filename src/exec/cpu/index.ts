@@ -6,7 +6,7 @@ import { type Addon, type CpuFacts, cpuFacts, type Engine, loadAddon } from './a
 import { checkProgram } from './check.ts';
 import { encode } from './encode.ts';
 
-export { type CpuFacts, cpuFacts, loadAddon } from './addon.ts';
+export { type CpuFacts, loadAddon } from './addon.ts';
 
 type Numbers = Float32Array | Int32Array;
 

@@ -58,13 +58,11 @@ export function earlyChart({ layer, points }: EarlyLayer): Chart {
           ],
           { x1: 'from', x2: 'to', y1: 'at', y2: 'at', stroke: INK, strokeDasharray: '4 3' },
         ),
-        ...curves
-          .toReversed()
-          .flatMap(({ points: series, colour, dash }) => [
-            Plot.areaY(series, { x: 'share', y1: 'low', y2: 'high', fill: colour, fillOpacity: 0.2 }),
-            Plot.line(series, { x: 'share', y: 'value', stroke: colour, ...(dash && { strokeDasharray: '4 3' }) }),
+        ...curves.toReversed().flatMap(({ points: series, colour, dash }) => [
+          Plot.areaY(series, { x: 'share', y1: 'low', y2: 'high', fill: colour, fillOpacity: 0.2 }),
+          Plot.line(series, { x: 'share', y: 'value', stroke: colour, ...(dash && { strokeDasharray: '4 3' }) }),
           Plot.dot(series, { x: 'share', y: 'value', fill: colour, r: 2.5 }), // Plot's own markers carry ids that two pages of one process would not share
-          ]),
+        ]),
       ],
     },
   });

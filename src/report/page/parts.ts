@@ -32,12 +32,12 @@ export type Content = string | number | Markup;
 
 /** A table that scrolls sideways where it is too wide; the first cell of a row is its heading. */
 export function table(caption: string, columns: readonly Column[], rows: readonly (readonly Content[])[]): Markup {
-  const side = (c: number): Markup | undefined => (columns[c]?.right ? raw(' class="r"') : undefined);
+  const side = (c: number): Markup | undefined => (columns[c]?.right ? raw('class="r"') : undefined);
   const head = columns.map(({ name }, c) => html`<th scope="col" ${side(c)}>${name}</th>`);
   const body = rows.map(
     (row) =>
       html`<tr>
-        ${row.map((cell, c) => (c === 0 ? html`<th scope="row" ${side(c)}>${cell}</th>` : html`<td${side(c)}>${cell}</td>`))}
+        ${row.map((cell, c) => (c === 0 ? html`<th scope="row" ${side(c)}>${cell}</th>` : html`<td ${side(c)}>${cell}</td>`))}
       </tr> `,
   );
   return html`<div class="scroll" tabindex="0" role="region" aria-label="${caption}">
