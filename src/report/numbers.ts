@@ -30,10 +30,6 @@ export const whole = (n: Countable): string => (isNumber(n) ? Math.round(n).toLo
 export const range = ({ low, high }: Pick<Estimate, 'low' | 'high'>): string =>
   isNumber(low) && isNumber(high) ? `${decimal(low)} to ${decimal(high)}` : DASH;
 
-/** Value, interval, chance and n in one line. */
-export const estimateLine = (x: Estimate, unit: string): string =>
-  `${decimal(x.value)} (95 % interval ${range(x)}; chance ${decimal(x.chance)}; n = ${whole(x.n)} ${unit})`;
-
 /** low to high of an interval of shares. */
 export const inPercent = ({ low, high }: Pick<Estimate, 'low' | 'high'>): string =>
   isNumber(low) && isNumber(high) ? `${percent(low)} to ${percent(high)}` : DASH;

@@ -55,11 +55,11 @@ describe('the page', () => {
   });
 
   test('gives each finding its verdict, effect, interval, chance, null and n', () => {
-    const cards = [...document.querySelectorAll('#summary article')].map((card) => card.textContent!);
+    const cards = [...document.querySelectorAll('#summary article')].map((card) => card.textContent!.replaceAll(/\s+/g, ' '));
     expect(cards).toHaveLength(3);
     input.findings.findings.forEach(({ verdict }, i) => {
       expect(cards[i]).toContain(verdict);
-      expect(cards[i]).toMatch(/\[.* to .*\].*chance [01].*n =\s[\d,]+ (tokens|groups).*Null: /s);
+      expect(cards[i]).toMatch(/\[.* to .*\].*chance [01].*n = [\d,]+ (tokens|groups).*Null: /s);
     });
     for (const [i, finding] of input.findings.findings.entries())
       for (const { layer, reason } of finding.layers) {

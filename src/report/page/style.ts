@@ -4,7 +4,7 @@ import { themed } from '../theme.ts';
 export const STYLE = `${themed(':root')}
 :root{color-scheme:light dark}
 *{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,sans-serif}
+body{margin:0;background:var(--paper);color:var(--ink);font:1rem/1.55 system-ui,sans-serif}
 header,main,footer,nav{max-width:1180px;margin:0 auto;padding:0 16px}
 h1{font-size:1.7rem;margin:24px 0 0}h2{font-size:1.35rem;margin:48px 0 8px;padding-top:12px;border-top:1px solid var(--line)}h3{font-size:1.1rem;margin:28px 0 6px}
 p{max-width:76ch;margin:.5em 0}a{color:var(--link)}
@@ -31,5 +31,5 @@ pre.sample{white-space:pre-wrap;overflow-wrap:anywhere;max-height:none}
 td code,li code{overflow-wrap:anywhere}.token{background:var(--card);border:1px solid var(--line);border-radius:4px;padding:0 4px;white-space:pre;margin-right:2px}
 details{margin:4px 0}summary{cursor:pointer;color:var(--link);font-size:.875rem}
 dl{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:8px 16px;margin:16px 0}dt{color:var(--quiet);font-size:.875rem}dd{margin:0;font-size:1.15rem;font-weight:600}
-@media print{body{font-size:10pt}nav,.skip,details.csv{display:none}.card,figure,tr{break-inside:avoid}h2,h3{break-after:avoid}.scroll,pre{overflow:visible;max-height:none}
+@media print{:root{font-size:10pt}nav,.skip,details.csv{display:none}.card,figure,tr{break-inside:avoid}h2,h3{break-after:avoid}.scroll,pre{overflow:visible;max-height:none}
 details::details-content{content-visibility:visible;block-size:auto}.charts,.cards{grid-template-columns:1fr 1fr}a{color:inherit;text-decoration:none}}`;
