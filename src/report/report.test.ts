@@ -109,8 +109,8 @@ describe('runs of less', () => {
 
 test('brackets in words', () => {
   expect([between([0.08, 0.16]), between([null, 0]), between([1, null])]).toEqual([
-    'between 8 % and 16 % of training',
-    'from 0 % on',
+    'between 8\u00a0% and 16\u00a0% of training',
+    'from 0\u00a0% on',
     'not reached',
   ]);
 });

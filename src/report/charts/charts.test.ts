@@ -12,7 +12,7 @@ import { earlyChart } from './early.ts';
 import { intervalsChart } from './intervals.ts';
 import { layeredDropsChart } from './layered-drops.ts';
 import { loadChart } from './load.ts';
-import { loadOverTimeChart } from './load-over-time.ts';
+import { loadOverTimeChart, loadPoints } from './load-over-time.ts';
 import { lossChart, smoothed } from './loss.ts';
 import { corners, distance, polygonsChart } from './polygons.ts';
 import { balanceOverTimeChart, droppedOverTimeChart } from './series.ts';
@@ -112,6 +112,23 @@ describe('what the pictures show', () => {
     const load = layerLoad(records[0]!, { ...records[0]!.layers[0]!, chosen: records[0]!.layers[0]!.chosen.map((e) => (e === 2 ? 1 : e)) });
     expect(loadChart([load]).svg).toMatch(/>×<\/text>|>0\.0<\/text>/);
     expect(loadChart([load]).description).toContain('1 never chosen');
+  });
+
+  test('load over training counts the steps of a stretch together, and ends at the last step', () => {
+    const two = loadPoints(steps, 2);
+    expect(two.map(({ step }) => step)).toEqual([...Array(8).fill(steps[4]!.step), ...Array(8).fill(steps.at(-1)!.step)]);
+    expect(two.slice(0, 8).reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1, 12);
+    const mean = steps.slice(0, 5).reduce((sum, { routing }) => sum + routing.load[0]![3]! + routing.load[1]![3]!, 0) / (5 * 2 * 24 * 64);
+    expect(two[3]!.share).toBeCloseTo(mean, 12);
+    expect(loadPoints([], 4)).toEqual([]);
+  });
+
+  test('the loss chart draws the two baselines and nothing else that comes with them', () => {
+    const baselines = { unigram: 7, bigram: 5, trainTokens: 1e6 };
+    expect(lossChart({ training: [], validation: [], baselines }).data.rows).toEqual([
+      ['unigram', null, null, 7],
+      ['bigram', null, null, 5],
+    ]);
   });
 
   test('the smoothed curve keeps the mean and ends at the last step', () => {

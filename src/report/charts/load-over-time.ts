@@ -13,15 +13,28 @@ export interface LayerStep {
 }
 
 interface Point {
+  /** The last step of its stretch. */
   readonly step: number;
   readonly expert: number;
   readonly share: number;
 }
 
+/** A line has about this many points: one batch holds few domains, so single steps are mostly noise. */
+const STRETCHES = 40;
+
+/** Shares of the slots, all choices of a stretch of steps counted together. */
+export function loadPoints(steps: readonly LayerStep[], count: number): Point[] {
+  const stretches = Math.min(count, steps.length);
+  const from = (i: number): number => Math.floor((i * steps.length) / stretches);
+  return Array.from({ length: stretches }, (_, i) => steps.slice(from(i), from(i + 1))).flatMap((stretch) => {
+    const ranks = stretch.flatMap(({ routing: { load } }) => load);
+    const counts = (ranks[0] ?? []).map((_, e) => ranks.reduce((sum, rank) => sum + rank[e]!, 0));
+    return shares(counts).map((share, expert) => ({ step: stretch.at(-1)!.step, expert, share }));
+  });
+}
+
 export function loadOverTimeChart(layer: number, steps: readonly LayerStep[]): Chart {
-  const points = steps.flatMap(({ step, routing: { load } }): Point[] =>
-    shares((load[0] ?? []).map((_, e) => load.reduce((sum, rank) => sum + rank[e]!, 0))).map((share, expert) => ({ step, expert, share })),
-  );
+  const points = loadPoints(steps, STRETCHES);
   const end = points.filter(({ step }) => step === steps.at(-1)?.step).sort((a, b) => b.share - a.share);
   const [heaviest, lightest] = [end[0], end.at(-1)];
   const even = 1 / Math.max(1, end.length);
@@ -29,12 +42,10 @@ export function loadOverTimeChart(layer: number, steps: readonly LayerStep[]): C
   const named = (x: Point | undefined): string => (x ? `expert ${x.expert}, ${percent(x.share)}` : 'none');
   return chart({
     title: `Load over training, layer ${layer}`,
-    description: `Share of the slots of a step that chose each of ${end.length} experts; even is ${percent(even)}. At the end the heaviest is ${named(heaviest)}, the lightest ${named(lightest)}.`,
+    description: `Share of the slots that chose each of ${end.length} experts, a few steps together; even is ${percent(even)}. At the end the heaviest is ${named(heaviest)}, the lightest ${named(lightest)}.`,
     data: {
-      columns: ['layer', 'step', 'expert', 'share', 'balance_loss'],
-      rows: steps.flatMap(({ step, balanceLoss }) =>
-        points.filter((p) => p.step === step).map(({ expert, share }) => [layer, step, expert, share, balanceLoss]),
-      ),
+      columns: ['layer', 'up_to_step', 'expert', 'share'],
+      rows: points.map(({ step, expert, share }) => [layer, step, expert, share]),
     },
     legend: [
       { label: `heaviest: ${heaviest?.expert ?? ''}`, colour: seriesColour(1), mark: 'line' },

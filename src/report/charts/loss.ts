@@ -38,7 +38,7 @@ export function smoothed(points: readonly LossPoint[], count: number): LossPoint
 
 export function lossChart({ training, validation, baselines }: LossCurves): Chart {
   const line = smoothed(training, STRETCHES);
-  const bounds = Object.entries(baselines).map(([name, loss]) => ({ name, loss }));
+  const bounds = (['unigram', 'bigram'] as const).map((name) => ({ name, loss: baselines[name] }));
   const last = validation.at(-1);
   const legend: LegendEntry[] = [
     { label: 'training, smoothed', colour: seriesColour(0), mark: 'line' },

@@ -48,10 +48,14 @@ function chartsOf(layer: DropLayer, where: string): Chart[] {
   return [
     dropsChart(layer.byGroup, at),
     ...(sameCurve(layer) ? [] : [dropsChart(layer.bySequence, at)]),
-    domainDropsChart(layer.byGroup.curve, layer.layer),
+    domainDropsChart(bothQuarters(layer.byGroup) ? layer.byGroup.curve : layer.bySequence.curve, layer.layer),
     intervalsChart(`Last against first quarter, layer ${layer.layer}`, rows, { label: 'ratio of drop rates', type: 'log', bound: EFFECT }),
   ];
 }
+
+/** Whether every domain stands in the first and in the last quarter; sequences that share a group may leave one to others. */
+const bothQuarters = ({ curve: { domains, bins } }: EndDrops): boolean =>
+  domains.every(({ slots }) => [slots.slice(0, bins / 4), slots.slice(-bins / 4)].every((quarter) => quarter.some((n) => n > 0)));
 
 /** Groups of one sequence each have one axis, not two. */
 const sameCurve = ({ byGroup, bySequence }: DropLayer): boolean =>

@@ -87,7 +87,7 @@ function cards(findings: Findings): Markup {
     </p>`;
 }
 
-const asShare = (share: number): string => `${Number((share * 100).toFixed(1))} %`;
+const asShare = (share: number): string => `${Number((share * 100).toFixed(1))}\u00a0%`;
 
 /** A bracket [last below, first at or above] in words. */
 export function between([below, reached]: readonly [number | null, number | null]): string {
