@@ -133,7 +133,9 @@ describe('rows', () => {
       domains: of((r) => domains[r]!),
     };
   };
-  test('domains take turns', () => expect(interleaved(rows([0, 0, 0, 1, 1, 2]), 2)).toEqual([0, 3, 5, 1, 4, 2]));
+  test('domains take turns, and each turn begins with another', () => {
+    expect(interleaved(rows([0, 0, 0, 1, 1, 1, 2, 2, 2]), 2)).toEqual([0, 3, 6, 7, 1, 4, 5, 8, 2]);
+  });
   test('a last batch is filled with rows that weigh nothing', () => {
     const [, last] = inBatches(rows([0, 0, 0]), { rows: 2, length: 2 });
     expect([...last!.tokens, ...last!.weights]).toEqual([2, 2, 0, 0, 1, 1, 0, 0]);

@@ -29,16 +29,21 @@ export function pickRows(all: Rows, numbers: readonly number[], length: number):
   };
 }
 
-/** Numbers of rows in turns: one of each domain, then the next of each, so that routing groups mix domains as in training. */
+/**
+ * Numbers of rows in turns: one of each domain, then the next of each, so that routing groups mix domains as in training. Each turn begins
+ * with another domain: else a domain would stand at the same place of every group, and place could not be told from domain.
+ */
 export function interleaved(all: Rows, length: number): number[] {
+  const domainOf = (row: number): number => all.domains[row * length]!;
+  const rows = Array.from({ length: all.tokens.length / length }, (_, row) => row);
+  const domains = [...new Set(rows.map(domainOf))].toSorted((a, b) => a - b);
   const seen = new Map<number, number>();
-  const rows = Array.from({ length: all.tokens.length / length }, (_, number) => {
-    const domain = all.domains[number * length]!;
-    const turn = seen.get(domain) ?? 0;
-    seen.set(domain, turn + 1);
-    return { number, domain, turn };
+  const placed = rows.map((row) => {
+    const turn = seen.get(domainOf(row)) ?? 0;
+    seen.set(domainOf(row), turn + 1);
+    return { row, turn, place: (domains.indexOf(domainOf(row)) + turn) % domains.length };
   });
-  return rows.sort((a, b) => a.turn - b.turn || a.domain - b.domain).map((r) => r.number);
+  return placed.sort((a, b) => a.turn - b.turn || a.place - b.place).map((r) => r.row);
 }
 
 /** Batches of exactly `rows`: the last is filled with rows from the beginning, at weight 0. */
