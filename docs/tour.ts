@@ -1,19 +1,8 @@
 /** A tour in library calls: train a tiny OpenMoE, let it write, and ask what its routers did. Run: npx tsx docs/tour.ts [folder of runs] */
-import {
-  analyse,
-  createRun,
-  generate,
-  modelOf,
-  openCpu,
-  openLanguageModel,
-  openProber,
-  prepare,
-  readTrained,
-  recipe,
-  RECIPES,
-  train,
-  type RoutingRecord,
-} from '../src/index.ts';
+import * as openmoe from '../src/index.ts';
+
+const { analyse, createRun, generate, modelOf, openCpu, openLanguageModel, openProber, prepare, readTrained, recipe, RECIPES, train } =
+  openmoe;
 
 // A recipe is a value; an ablation is a spread.
 const tiny = recipe({ ...RECIPES['tiny']!, name: 'tour', train: { ...RECIPES['tiny']!.train, steps: 40 } });
@@ -54,7 +43,7 @@ const heldOut = dataset.domains.filter((d) => d.heldOut).map((d) => d.name);
 const rows = dataset.probeRows({ seed: 0, sequencesPerDomain: 8 });
 const set = { rows, length: dataset.length, domains: dataset.domains.map((d) => d.name), heldOut, batch: tiny.train.batch };
 const prober = await openProber(modelOf(tiny), executor, set, 'eval');
-const records: RoutingRecord[] = [];
+const records: openmoe.RoutingRecord[] = [];
 for (const step of await run.checkpoints()) records.push(await prober.record(await weightsOf(step), { step, share: step / last }));
 for (const finding of analyse(records, { seed: 0, trainCapacity: prober.trainCapacity }).findings)
   console.log(`${finding.id}: ${finding.layers.map((l) => `layer ${l.layer} ${l.verdict}`).join(', ')}`);

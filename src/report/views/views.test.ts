@@ -47,7 +47,7 @@ describe.each(Object.entries(VIEWS))('%s', (_, { text, csv, json, svg }) => {
     const objects = json['rows'] as Readonly<Record<string, unknown>>[];
     expect(objects).toHaveLength(rows.length);
     expect(rows.length).toBeGreaterThan(0);
-    objects.forEach((object, i) => expect(head!.map((name) => String(object[name] ?? ''))).toEqual(rows[i]));
+    objects.forEach((object, i) => expect(head!.map((name) => `${(object[name] as string | number | undefined) ?? ''}`)).toEqual(rows[i]));
   });
 
   test('survives JSON unchanged', () => {
