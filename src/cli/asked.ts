@@ -3,7 +3,7 @@ import { RECIPES } from '../../recipes/index.ts';
 import { EXIT, type Problem, suggest, UserError } from '../base/index.ts';
 import { type CpuExecutor, openCpu } from '../exec/index.ts';
 import { environment, readRun, type Run } from '../runs/index.ts';
-import { checkRecipe } from '../train/index.ts';
+import { checkRecipe, sourceOf } from '../train/index.ts';
 import { parseSeconds, parseText, parseWithin, value, yes } from './command.ts';
 import { planMemory, refuseTooLarge } from './planning.ts';
 import { type Assignment, changed, chooseRecipe, differences, isAssignment, type RecipeChoice } from './recipe-choice.ts';
@@ -128,6 +128,8 @@ export async function inAskedRun<T extends Ended>(asked: AskedRun, work: (run: R
     },
   });
   try {
+    // A folder that is not there, or holds no text, is told before a run is made for it.
+    if (resume === undefined) await sourceOf(recipe);
     return await inRun(resume === undefined ? await fresh() : { resume }, { terminal, signal }, (run) => work(run, executor));
   } finally {
     executor.close();

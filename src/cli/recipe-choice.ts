@@ -63,7 +63,7 @@ async function namedRecipe(name: string): Promise<RecipeInput> {
   if (/[/\\]|\.[cm]?[jt]s$/.test(name)) return fromFile(name);
   throw new UserError('E_RECIPE_UNKNOWN', EXIT.notFound, {
     message: `${name}: no such recipe`,
-    hint: `${suggest(name, Object.keys(RECIPES))} A file of your own ends in .ts`,
+    hint: `${suggest(name, Object.keys(RECIPES))} · a file of your own ends in .ts`,
   });
 }
 

@@ -6,4 +6,4 @@ export { readTrained } from './checkpoint.ts';
 export { initialValues } from './initial.ts';
 export { checkRecipe, keysAt, override, recipe, type Recipe, type RecipeInput } from './recipe.ts';
 export { openSession, type Session } from './session.ts';
-export { fixSteps, modelOf, prepare, trainTokenizer, type Prepared, type PrepareEvent } from './prepare.ts';
+export { fixSteps, modelOf, prepare, sourceOf, trainTokenizer, type Prepared, type PrepareEvent } from './prepare.ts';
