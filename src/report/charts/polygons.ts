@@ -36,12 +36,8 @@ export function polygonsChart(layer: number, polygons: readonly Polygon[], poole
     y: most * 1.28,
     text: heldOut ? `${shortened(domain)} *` : shortened(domain),
   }));
-  const spokes = drawn.flatMap((_, i) =>
-    placed(
-      pooled.map(() => most),
-      i,
-    ),
-  );
+  const rim = pooled.map(() => most);
+  const spokes = drawn.flatMap((_, i) => placed(rim, i));
   const lines = Math.ceil(drawn.length / COLUMNS);
   return chart({
     title: `Experts by domain, layer ${layer}`,
