@@ -18,6 +18,7 @@ import {
   sizeOf,
   softmax,
   sum,
+  type Program,
   type Tensor,
   topk,
   trace,
@@ -137,30 +138,24 @@ export async function* benchKernels(executor: CpuExecutor, filter: string, secon
   for (const kernel of KERNELS.filter((k) => `${k.name} ${k.shape}`.includes(filter))) {
     const program = trace(kernel.name, kernel.specs, (args) => ({ results: kernel.build(args) }));
     const loaded = await executor.load(program);
-    const inputs = Object.fromEntries(program.arguments.map((a) => [a.name, executor.put(operand(a.name, a.shape, a.dtype), a)]));
+    const inputs = Object.fromEntries(program.arguments.map((a) => [a.name, executor.put(operand(a, kernel), a)]));
     const measured = await measure(executor, () => loaded.run(inputs), seconds);
     yield row(kernel.name, kernel.shape, executor.facts.threads, measured, workOf(kernel, program));
     loaded.close();
   }
 }
 
-function operand(name: string, shape: readonly number[], dtype: 'f32' | 'i32'): Float32Array | Int32Array {
+function operand({ name, shape, dtype }: Program['arguments'][number], { specs }: Kernel): Float32Array | Int32Array {
   const random = rng(1).at(name);
   const size = sizeOf(shape);
   if (dtype === 'f32') return Float32Array.from({ length: size }, (_, n) => random.uniform(n) - 0.5);
-  if (name === 'sizes') return new Int32Array(size).fill(256);
+  if (name === 'sizes') return new Int32Array(size).fill(specs['x']!.shape[0]! / size);
   if (name === 'segments') return new Int32Array(size).fill(1);
   return Int32Array.from({ length: size }, (_, n) => (name === 'start' ? 0 : random.below(4000, n)));
 }
 
 /** Every operand read once and every result written once. */
-function workOf(
-  kernel: Kernel,
-  program: {
-    readonly code: readonly { readonly out: readonly ({ readonly id: string; readonly shape: readonly number[] } | undefined)[] }[];
-    readonly results: readonly { readonly value: string }[];
-  },
-): Work {
+function workOf(kernel: Kernel, program: Program): Work {
   const read = Object.values(kernel.specs).reduce((n, s) => n + 4 * sizeOf(s.shape), 0);
   const values = program.code.flatMap((c) => c.out);
   const written = program.results.reduce((n, r) => n + 4 * sizeOf(values.find((v) => v?.id === r.value)?.shape ?? []), 0);

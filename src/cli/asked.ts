@@ -26,6 +26,10 @@ export const maxTimeFlag = value({
 });
 export const resumeFlag = yes('go on with a run (of --run, else the last one) from its newest sound checkpoint');
 
+export const isaFlag = yes(
+  'go on although this machine computes with other vector instructions: the bits will not be those of an uninterrupted run',
+);
+
 /** As performance.now(): the moment `seconds` from now. */
 export const deadlineIn = (seconds: number | undefined): number | undefined =>
   seconds === undefined ? undefined : performance.now() + seconds * 1000;
@@ -101,6 +105,8 @@ function ownRecipe(json: unknown, place: string) {
 export interface AskedRun extends RecipeChoice {
   /** The folder of the run to go on with. */
   readonly resume?: string;
+  /** Another instruction set than the run began with is accepted. */
+  readonly allowIsaChange: boolean;
   /** Where a new run is to be. */
   readonly dir: string | undefined;
   readonly tags: readonly string[];
@@ -130,8 +136,21 @@ export async function inAskedRun<T extends Ended>(asked: AskedRun, work: (run: R
   try {
     // A folder that is not there, or holds no text, is told before a run is made for it.
     if (resume === undefined) await sourceOf(recipe);
+    else if (!asked.allowIsaChange) await refuseOtherIsa(resume, executor.facts.isa);
     return await inRun(resume === undefined ? await fresh() : { resume }, { terminal, signal }, (run) => work(run, executor));
   } finally {
     executor.close();
   }
+}
+
+/** The promise of identical bits holds on one instruction set. Throws UserError E_ISA_CHANGED (usage). */
+async function refuseOtherIsa(dir: string, isa: string): Promise<void> {
+  const folder = await readRun(dir);
+  const { engine } = (await folder.readJson('env.json')) as { readonly engine?: { readonly isa?: string } };
+  if (engine?.isa === undefined || engine.isa === isa) return;
+  throw new UserError('E_ISA_CHANGED', EXIT.usage, {
+    message: `the run began with ${engine.isa} instructions, this machine would go on with ${isa}: its bits would not be those of an uninterrupted run`,
+    place: folder.path('env.json'),
+    hint: 'go on all the same with --allow-isa-change',
+  });
 }

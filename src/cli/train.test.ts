@@ -113,6 +113,18 @@ describe.runIf(engineIsBuilt())('train', () => {
     expect(JSON.parse(readFileSync(join(run, 'run.json'), 'utf8'))).toMatchObject({ state: 'diverged' });
   });
 
+  test('a run that began with other vector instructions goes on only where that is asked for', async () => {
+    const run = join(folder, 'other-isa');
+    await openmoe('train', ...recipe, '--run', run, '--max-time', '0s');
+    const env = JSON.parse(readFileSync(join(run, 'env.json'), 'utf8')) as { engine: { isa: string } };
+    writeFileSync(join(run, 'env.json'), JSON.stringify({ ...env, engine: { ...env.engine, isa: 'neon' } }));
+    expect(await openmoe('train', '--resume', '--run', run)).toMatchObject({
+      exit: 2,
+      err: expect.stringMatching(/E_ISA_CHANGED.*--allow-isa-change/) as string,
+    });
+    expect(await openmoe('train', '--resume', '--run', run, '--allow-isa-change')).toMatchObject({ exit: 0 });
+  });
+
   test('--max-time stops with exit 0, saved and resumable', async () => {
     const stopped = await openmoe('train', ...recipe, '--run', join(folder, 'runs', 'late'), '--max-time', '0s', '--json');
     expect(stopped.exit).toBe(0);

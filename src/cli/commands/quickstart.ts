@@ -2,7 +2,7 @@
 import { formatCount, formatDuration, formatShare } from '../../base/index.ts';
 import type { CpuExecutor } from '../../exec/index.ts';
 import type { Run } from '../../runs/index.ts';
-import { askedFor, deadlineIn, inAskedRun, maxTimeFlag, resumeFlag, runFlag, seedFlag } from '../asked.ts';
+import { askedFor, deadlineIn, inAskedRun, isaFlag, maxTimeFlag, resumeFlag, runFlag, seedFlag } from '../asked.ts';
 import { type Answer, command, rest } from '../command.ts';
 import { historyNumbers, historyOf, type Sample } from '../history.ts';
 import { findingsOf } from '../probing.ts';
@@ -17,7 +17,7 @@ export const quickstart = command({
   about: 'Trains a small Mixture of Experts on real text in about two minutes, writes its routing report, and lets it speak',
   examples: ['quickstart', 'quickstart --seed 1 --run runs/first', 'quickstart train.steps=50 --json'],
   args: { settings: rest('key=value changes a setting of the recipe, as for train') },
-  flags: { run: runFlag, resume: resumeFlag, threads: threadsFlag, maxTime: maxTimeFlag, seed: seedFlag },
+  flags: { run: runFlag, resume: resumeFlag, allowIsaChange: isaFlag, threads: threadsFlag, maxTime: maxTimeFlag, seed: seedFlag },
   saves: true,
   streams: true,
   async run({ args, flags, terminal, signal }): Promise<Answer> {
@@ -25,11 +25,14 @@ export const quickstart = command({
     const deadline = deadlineIn(flags.maxTime);
     const asked = await askedFor({ recipe: 'quickstart', implied: true, ...args, ...flags, root: runsRoot(terminal.env) });
     const threads = chosenThreads(flags.threads, terminal.env).count;
-    const done = await inAskedRun({ ...asked, dir: flags.run, tags: ['quickstart'], threads, terminal, signal }, async (run, executor) => {
-      const trained = await trainIn(run, { ...asked, executor, terminal, signal, deadline });
-      const measured = trained.state === 'finished' ? await measure(run, trained, { executor, terminal, signal }) : undefined;
-      return { ...trained, dir: run.dir, measured, history: await historyOf(run) };
-    });
+    const done = await inAskedRun(
+      { ...asked, allowIsaChange: flags.allowIsaChange, dir: flags.run, tags: ['quickstart'], threads, terminal, signal },
+      async (run, executor) => {
+        const trained = await trainIn(run, { ...asked, executor, terminal, signal, deadline });
+        const measured = trained.state === 'finished' ? await measure(run, trained, { executor, terminal, signal }) : undefined;
+        return { ...trained, dir: run.dir, measured, history: await historyOf(run) };
+      },
+    );
     return answer(done, (performance.now() - started) / 1000);
   },
 });

@@ -1,7 +1,7 @@
 /** openmoe train: trains a recipe in a run folder, or says what that would take. */
 import { RECIPES } from '../../../recipes/index.ts';
 import { formatCount, formatDuration, formatShare } from '../../base/index.ts';
-import { askedFor, deadlineIn, inAskedRun, maxTimeFlag, resumeFlag, runFlag, seedFlag } from '../asked.ts';
+import { askedFor, deadlineIn, inAskedRun, isaFlag, maxTimeFlag, resumeFlag, runFlag, seedFlag } from '../asked.ts';
 import { type Answer, command, optional, rest, yes } from '../command.ts';
 import { dryRun } from '../dry-run.ts';
 import { chosenThreads, resumeCommand, runsRoot, shownPath, threadsFlag } from '../surroundings.ts';
@@ -23,6 +23,7 @@ export const train = command({
   flags: {
     run: runFlag,
     resume: resumeFlag,
+    allowIsaChange: isaFlag,
     threads: threadsFlag,
     maxTime: maxTimeFlag,
     dryRun: yes('only say what it would take: weights, FLOPs, memory, time'),
@@ -36,10 +37,13 @@ export const train = command({
     const asked = await askedFor({ ...args, ...flags, root: runsRoot(terminal.env) });
     if (flags.dryRun) return dryRun(asked.recipe, threads);
     const started = performance.now();
-    const trained = await inAskedRun({ ...asked, dir: flags.run, tags: [], threads, terminal, signal }, async (run, executor) => ({
-      dir: run.dir,
-      ...(await trainIn(run, { ...asked, executor, terminal, signal, deadline })),
-    }));
+    const trained = await inAskedRun(
+      { ...asked, allowIsaChange: flags.allowIsaChange, dir: flags.run, tags: [], threads, terminal, signal },
+      async (run, executor) => ({
+        dir: run.dir,
+        ...(await trainIn(run, { ...asked, executor, terminal, signal, deadline })),
+      }),
+    );
     return answer(trained, (performance.now() - started) / 1000);
   },
 });
