@@ -1,4 +1,4 @@
-// rope: rotary positions. Bound by memory; angles are made once per row and shared by its heads.
+// rope: rotary positions. Bound by memory; angles are made once per position and shared by heads and rows.
 #include "../../native/vector-math.h"
 
 namespace openmoe::OPENMOE_ISA {
@@ -7,7 +7,7 @@ namespace rope_detail {
 constexpr i64 kRows = 16;
 
 inline i64 half(const Call& c) { return c.dim(0, 1) / c.index_attr(0) / 2; }
-inline size_t scratch(const Call& c) { return sizeof(f32) * half(c) * (1 + 2 * c.threads()); }
+inline size_t scratch(const Call& c) { return sizeof(f32) * half(c) * (1 + 2 * c.dim(0, 0)); }
 
 // θ^(−j/n): powers of step = θ^(−1/n), which bisection finds to the last bit of a double.
 inline void frequencies(f32* to, i64 n, double theta) {
@@ -51,10 +51,26 @@ KERNEL_WITH_SCRATCH(rope, rope_detail::scratch) {
   f32* inverse = reinterpret_cast<f32*>(c.scratch);
   frequencies(inverse, n, c.attrs[1]);
   const double sign = c.attrs[2];
-  c.parallel(ceil_div(N, kRows), [&](i64 task, i32 worker) {
-    f32 *sines = inverse + n * (1 + 2 * worker), *cosines = sines + n;
+  f32* angles = inverse + n;  // [rows][2][n] sines and cosines
+  const auto fill = [&](i64 position, f32* to) {
+    for (i64 j = 0; j < n; ++j) sine_cosine(sign * position * static_cast<double>(inverse[j]), to + j, to + n + j);
+  };
+  // Rows of a batch repeat their positions: each is worked out once where they are fewer than the rows.
+  i64 low = 0, high = -1;
+  for (i64 row = 0; row < N; ++row) {
+    low = smaller<i64>(low, positions[row]);
+    high = larger<i64>(high, positions[row]);
+  }
+  const bool shared = low == 0 && high < N;
+  if (shared)
+    c.parallel(ceil_div(high + 1, kRows), [&](i64 task, i32) {
+      for (i64 p = task * kRows; p < smaller(high + 1, (task + 1) * kRows); ++p) fill(p, angles + 2 * n * p);
+    });
+  c.parallel(ceil_div(N, kRows), [&](i64 task, i32) {
     for (i64 row = task * kRows; row < smaller(N, (task + 1) * kRows); ++row) {
-      for (i64 j = 0; j < n; ++j) sine_cosine(sign * positions[row] * static_cast<double>(inverse[j]), sines + j, cosines + j);
+      f32* sines = angles + 2 * n * (shared ? positions[row] : row);
+      const f32* cosines = sines + n;
+      if (!shared) fill(positions[row], sines);
       for (i64 h = 0; h < heads; ++h) {
         const f32* from = x + row * D + h * 2 * n;
         f32* to = y + row * D + h * 2 * n;
