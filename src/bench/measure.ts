@@ -58,6 +58,8 @@ export interface Row {
   readonly share: number;
   readonly bound: 'compute' | 'memory';
   readonly peak_gflops: number;
+  readonly read_gb_s: number;
+  readonly update_gb_s: number;
   readonly tok_per_s?: number;
   readonly model_flops?: number;
 }
@@ -85,5 +87,7 @@ export function row(name: string, shape: string, threads: number, measured: Meas
     share: floor_s / measured.median_s,
     bound: compute >= memory ? 'compute' : 'memory',
     peak_gflops: measured.peak,
+    read_gb_s: measured.bandwidth.read,
+    update_gb_s: measured.bandwidth.update,
   };
 }

@@ -12,6 +12,7 @@ export interface GenerateOptions extends Sampling {
 }
 
 export interface Generated {
+  /** −1 for text that was held back and belongs to the tokens before. */
   readonly id: number;
   /** Whole characters that this token completed; empty while a character is unfinished. */
   readonly text: string;
@@ -49,27 +50,32 @@ export async function* generate(
     onPrompt?.({ ids, routed: read.routed });
     for (let n = 0; n < options.maxTokens && sequence.length < lm.context; n++) {
       const id = draw(distribution(read.logits, options, allowed), random.uniform(n));
-      if (id === tokenizer.eos) return yield* finish(id, decoder.flush(), gate, 'eos');
+      if (id === tokenizer.eos) return yield* last(gate, decoder.flush(), 'eos');
       const { text, stopped } = gate.push(decoder.push(id));
-      if (stopped) return yield* finish(id, '', { ...gate, rest: () => text }, 'stop');
+      if (stopped) {
+        if (text) yield { id, text, routed: [] };
+        return 'stop';
+      }
       read = await sequence.extend([id], signal);
       yield { id, text, routed: read.routed };
     }
-    return yield* finish(-1, decoder.flush(), gate, 'length');
+    return yield* last(gate, decoder.flush(), 'length');
   } finally {
     sequence.close();
   }
 }
 
+/** What was held back, once nothing more can come. */
+function* last(gate: Gate, flushed: string, why: Ending): Generator<Generated, Ending> {
+  const { text, stopped } = gate.push(flushed);
+  const rest = text + gate.rest();
+  if (rest) yield { id: -1, text: rest, routed: [] };
+  return stopped ? 'stop' : why;
+}
+
 interface Gate {
   push(text: string): { text: string; stopped: boolean };
   rest(): string;
-}
-
-async function* finish(id: number, flushed: string, gate: Gate, why: Ending): AsyncGenerator<Generated, Ending> {
-  const text = (flushed ? gate.push(flushed).text : '') + gate.rest();
-  if (text) yield { id, text, routed: [] };
-  return why;
 }
 
 /** Lets text through except what is, or may become, a stop string. */

@@ -1,8 +1,9 @@
 /** openmoe bench: how near kernels and the training step come to what this machine can do. */
+import { cpus, loadavg } from 'node:os';
 import { RECIPES } from '../../../recipes/index.ts';
 import { EXIT, formatDuration, formatShare, suggest, UserError } from '../../base/index.ts';
 import { benchKernels, benchStep, CONFIGS, peerRecipe, type Row, type StepConfigName, type StepProfile } from '../../bench/index.ts';
-import { openCpu } from '../../exec/index.ts';
+import { type CpuExecutor, openCpu } from '../../exec/index.ts';
 import type { Recipe } from '../../train/index.ts';
 import { type Answer, command, oneOf, parseText, valueOr } from '../command.ts';
 import { chosenThreads, threadsFlag } from '../surroundings.ts';
@@ -40,17 +41,28 @@ export const bench = command({
           message: `no kernel has "${flags.filter}" in its name or shape`,
           place: '--filter',
         });
-      return { schema: 'openmoe.bench/1', data: { engine: executor.facts, rows }, text: rowsTable(rows) };
+      return { schema: 'openmoe.bench/1', data: documentOf(executor, rows), text: rowsTable(rows) };
     }
     const { row, session } = await benchStep(executor, recipe);
     take(row);
     return {
       schema: 'openmoe.bench/1',
-      data: { engine: executor.facts, rows, ops: session },
+      data: { ...documentOf(executor, rows), ops: session },
       text: rowsTable(rows) + stepText(row, session, terminal),
     };
   },
 });
+
+/** The machine, the best peak and bandwidth that were measured beside the rows (GFLOP/s and GB/s), and the rows. */
+function documentOf({ facts }: CpuExecutor, rows: readonly Row[]): object {
+  const best = (of: (row: Row) => number): number => Math.max(...rows.map(of));
+  const { read, update } = { read: best((r) => r.read_gb_s), update: best((r) => r.update_gb_s) };
+  return {
+    machine: { processor: cpus()[0]?.model.trim() ?? 'unknown', cores: cpus().length, load: loadavg()[0], engine: facts },
+    peak: { f32: best((r) => r.peak_gflops), bandwidth: { read, update } },
+    rows,
+  };
+}
 
 function configured(name: string): Recipe {
   if (Object.hasOwn(CONFIGS, name)) return peerRecipe(name as StepConfigName);
