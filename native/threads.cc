@@ -1,5 +1,6 @@
-// Threads that take tasks from one counter. A call publishes a job, everyone takes tasks until none is left, the caller waits for
-// the last. Waiting spins briefly and then sleeps in the kernel: on shared cores a long spin would steal the time it waits for.
+// Threads that take tasks from one counter. A call opens a job, whoever is awake joins it and takes tasks until none is left; the
+// caller closes it and waits for those inside only: on a busy machine a thread that was never scheduled must not hold up the rest.
+// Waiting spins briefly and then sleeps in the kernel: on shared cores a long spin would steal the time it waits for.
 #include "threads.h"
 
 #include <atomic>
@@ -74,9 +75,9 @@ struct Pool {
   pthread_t* threads = nullptr;
   int started = 0;
   Signal job;       // grows by one with each job
-  Signal finished;  // grows by one when the last worker leaves a job
+  Signal finished;  // grows by one when the last worker leaves a job that is closed
   std::atomic<int64_t> next{0};
-  std::atomic<int> inside{0};
+  std::atomic<uint32_t> gate{0};  // kOpen while a job may be joined, plus the number of workers inside
   std::atomic<bool> stop{false};
   int64_t count = 0;
   void (*task)(void*, i64, i32) = nullptr;
@@ -85,6 +86,8 @@ struct Pool {
 };
 
 namespace {
+
+constexpr uint32_t kOpen = 1u << 31;
 
 struct Start {
   Pool* pool;
@@ -107,12 +110,14 @@ void* work(void* argument) {
   uint32_t seen = 0;
   for (;;) {
     pool.job.wait(seen, kSpins);
-    ++seen;
+    seen = pool.job.value.load(std::memory_order_acquire);
     if (pool.stop.load(std::memory_order_acquire)) return nullptr;
+    // What the caller wrote before it opened the gate is visible to whoever passes it.
+    uint32_t gate = pool.gate.load(std::memory_order_acquire);
+    while ((gate & kOpen) && !pool.gate.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) relax();
+    if (!(gate & kOpen)) continue;
     take(pool, start.worker);
-    if (pool.inside.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      pool.finished.raise();
-    }
+    if (pool.gate.fetch_sub(1, std::memory_order_acq_rel) == 1) pool.finished.raise();
   }
 }
 
@@ -127,11 +132,11 @@ void run(Team& team, i64 count, void (*task)(void*, i64, i32), void* context) {
   pool.context = context;
   pool.count = count;
   pool.next.store(0, std::memory_order_relaxed);
-  pool.inside.store(pool.started, std::memory_order_relaxed);
   const uint32_t before = pool.finished.value.load(std::memory_order_acquire);
+  pool.gate.store(kOpen, std::memory_order_release);
   pool.job.raise();
   take(pool, 0);
-  pool.finished.wait(before, kSpins);
+  if (pool.gate.fetch_and(~kOpen, std::memory_order_acq_rel) != kOpen) pool.finished.wait(before, kSpins);
   pool.busy = false;
 }
 
