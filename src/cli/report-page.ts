@@ -1,9 +1,9 @@
 /** Makes a run's report.html out of its folder, its data and its probe. */
-import { baselines, type Batch, type Dataset, type Baselines } from '../data/index.ts';
+import { baselines, type Dataset, type Baselines } from '../data/index.ts';
 import { type DataRow, type Json, report, type ReportInput } from '../report/index.ts';
 import type { Findings } from '../routing/index.ts';
 import type { RunFolder } from '../runs/index.ts';
-import type { Prepared, Recipe } from '../train/index.ts';
+import { type Prepared, type Recipe, validationRows } from '../train/index.ts';
 import { type History, historyNumbers, type Sample } from './history.ts';
 import type { RoutingLine } from './record.ts';
 import { quoted, shownPath } from './surroundings.ts';
@@ -14,9 +14,7 @@ export function baselinesOf(
   recipe: Recipe,
   { vocab, steps }: { readonly vocab: number; readonly steps: number },
 ): Baselines {
-  const trained = dataset.domains.flatMap((d, i) => (d.heldOut ? [] : [i]));
-  const each = Math.max(1, Math.ceil(recipe.validation.rows / trained.length));
-  const validation = trained.map((d): Batch => dataset.validationRows(d, each));
+  const validation = [validationRows(dataset, recipe.validation.rows)];
   return baselines(dataset.rowsSeen({ seed: recipe.seed, steps, batch: recipe.train.batch * recipe.train.accumulate }), validation, vocab);
 }
 

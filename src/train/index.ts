@@ -7,3 +7,4 @@ export { initialValues } from './initial.ts';
 export { checkRecipe, keysAt, override, recipe, type Recipe, type RecipeInput } from './recipe.ts';
 export { openSession, type Session } from './session.ts';
 export { fixSteps, modelOf, prepare, sourceOf, trainTokenizer, type Prepared, type PrepareEvent } from './prepare.ts';
+export { validationRows } from './validation.ts';
