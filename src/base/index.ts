@@ -1,5 +1,6 @@
 /** base: leaf nouns that everyone may use. Knows nothing of the rest of the house. */
 export { concat, f32FromF16 } from './bytes.ts';
+export { inColumns } from './columns.ts';
 export { EXIT, invariant, nearest, suggest, UserError, type Problem } from './errors.ts';
 export { jsonLine, parseGrowingJsonLines, type JsonLine } from './jsonl.ts';
 export { fnv1a, mix32, rng, type Rng } from './rng.ts';

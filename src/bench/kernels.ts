@@ -5,6 +5,7 @@ import {
   type ArgumentSpec,
   attention,
   type CpuExecutor,
+  flopsOf,
   gatedProduct,
   gather,
   gradient,
@@ -31,7 +32,6 @@ interface Kernel {
   readonly shape: string;
   readonly specs: Readonly<Record<string, ArgumentSpec>>;
   build(args: Args): Readonly<Record<string, Tensor>>;
-  readonly flops: number;
   /** Bytes moved at least, where operands and results together are not it. */
   readonly bytes?: number;
 }
@@ -46,7 +46,6 @@ const product = (M: number, N: number, K: number, transposed: 'NN' | 'NT' | 'TN'
     shape: `${M}×${N}×${K}`,
     specs: { a: transA ? f(K, M) : f(M, K), b: transB ? f(N, K) : f(K, N) },
     build: ({ a, b }) => ({ y: matmul(a!, b!, { transA, transB }) }),
-    flops: 2 * M * N * K,
   };
 };
 
@@ -60,7 +59,6 @@ const grouped = (E: number, rows: number, D: number, F: number, backward: boolea
     const [dx, dw] = gradient(sum(mul(groupedMatmul(x!, w!, sizes!), dy!)), [x!, w!]);
     return { dx: dx!, dw: dw! };
   },
-  flops: (backward ? 4 : 2) * E * rows * D * F,
 });
 
 const attentionKernel = (B: number, S: number, heads: number, size: number, backward: boolean): Kernel => ({
@@ -80,7 +78,6 @@ const attentionKernel = (B: number, S: number, heads: number, size: number, back
     const [dq, dk, dv] = gradient(sum(mul(y, dy!)), [q!, k!, v!]);
     return { dq: dq!, dk: dk!, dv: dv! };
   },
-  flops: (backward ? 6 : 2) * B * heads * S * S * size,
 });
 
 const crossEntropy = (T: number, D: number, V: number): Kernel => ({
@@ -92,7 +89,6 @@ const crossEntropy = (T: number, D: number, V: number): Kernel => ({
     const [dh, dw] = gradient(loss, [h!, w!]);
     return { loss, dh: dh!, dw: dw! };
   },
-  flops: 6 * T * D * V,
 });
 
 const memoryBound = (name: string, specs: Kernel['specs'], build: Kernel['build']): Kernel => ({
@@ -102,7 +98,6 @@ const memoryBound = (name: string, specs: Kernel['specs'], build: Kernel['build'
     .join(' '),
   specs,
   build,
-  flops: 0,
 });
 
 const KERNELS: readonly Kernel[] = [
@@ -161,5 +156,5 @@ function workOf(kernel: Kernel, program: Program): Work {
   const written = program.results.reduce((n, r) => n + 4 * sizeOf(values.find((v) => v?.id === r.value)?.shape ?? []), 0);
   // Of a table only the rows asked for are read.
   const bytes = kernel.name === 'embedding' ? 2 * written : read + written;
-  return { flops: kernel.flops, bytes, writes: true };
+  return { flops: flopsOf(program), bytes, writes: true };
 }

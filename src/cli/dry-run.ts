@@ -1,12 +1,11 @@
 /** What training a recipe would take, before anything is trained. */
 import { benchStep } from '../bench/index.ts';
-import { formatBytes, formatCount, formatDuration, UserError } from '../base/index.ts';
+import { formatBytes, formatCount, formatDuration, UserError, inColumns } from '../base/index.ts';
 import { openCpu } from '../exec/index.ts';
 import { modelOf, type Recipe } from '../train/index.ts';
 import type { Answer } from './command.ts';
 import { flopsPerToken, type MemoryPlan, planMemory, tokensPerStep } from './planning.ts';
 import { memoryLimit } from './surroundings.ts';
-import { table } from './table.ts';
 
 /** Where the time estimate comes from. */
 type Estimate =
@@ -77,7 +76,7 @@ const digits = (n: number): string => n.toLocaleString('en-US');
 
 function text(recipe: Recipe, { counts, memory, limit, fits, flops, estimate, tokens }: Cost): string {
   const { steps } = recipe.train;
-  return table([
+  return inColumns([
     ['recipe', recipe.name],
     ['weights', `${digits(counts.total)} (${formatCount(counts.total)})`],
     ['active', `${digits(counts.active)} (${formatCount(counts.active)}) multiply each token, head included`],

@@ -1,6 +1,6 @@
 /** Findings as verbs print them: one line each, and their JSON. */
+import { inColumns } from '../base/index.ts';
 import type { Findings } from '../routing/index.ts';
-import { table } from './table.ts';
 
 /** In the shape of `openmoe.quickstart/1`. */
 export const findingsJson = (findings: Findings | undefined): readonly object[] => findings?.findings ?? [];
@@ -17,5 +17,5 @@ export function findingLines(findings: Findings | undefined): string {
       ['  token over domain', f.token_over_domain, f.layers.map((l) => `layer ${l.layer} ${l.token_over_domain.verdict}`).join(', ')],
     ];
   });
-  return `${table(rows)}n: ${tokens} tokens in ${sequences} sequences, ${checkpoints.length} checkpoints\n`;
+  return `${inColumns(rows)}n: ${tokens} tokens in ${sequences} sequences, ${checkpoints.length} checkpoints\n`;
 }

@@ -55,8 +55,8 @@ export interface RefContext<I extends Signature, O extends Signature, A> {
 export interface Rules<I extends Signature, O extends Signature, A> {
   /** Gradients of the operands from those of the outputs; an output nobody needed has none. Absent: no gradient flows. */
   vjp?(x: Tensors<I>, dy: Partial<Tensors<O>>, y: Tensors<O>, attrs: A): Partial<Tensors<I>>;
-  /** Multiply-adds count two. */
-  flops?(dims: Dims<I>, attrs: A): number;
+  /** Floating-point operations of one application with all outputs; a multiply-add counts two. Absent: not worth counting. */
+  flops?(context: RefContext<I, O, A>): number;
   /** Defines the op: short, plain loops. Outputs arrive filled with zeros. */
   ref(x: Arrays<I>, y: Arrays<O>, context: RefContext<I, O, A>): void;
   /** The same in terms of smaller ops: what an executor without a kernel runs. */

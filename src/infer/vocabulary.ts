@@ -1,5 +1,6 @@
 /** Words that inference takes from the engine and the models. */
 export {
+  flopsOf,
   gradient,
   openCpu,
   trace,

@@ -62,7 +62,7 @@ rules(attentionOp, {
     const { dq, dk, dv } = gradOp({ q, k, v, querySegments, keySegments, start, y, lse, dy: dy! }, attrs);
     return { q: dq, k: dk, v: dv };
   },
-  flops: ({ B, Q, S, D }) => (Q === S ? 2 : 4) * B * Q * S * D,
+  flops: ({ dims: { B, Q, S, D } }) => (Q === S ? 2 : 4) * B * Q * S * D,
   ref(x, { y, lse }, { dims, attrs }) {
     const { Q, S, D } = dims;
     const hd = D / attrs.heads;
@@ -84,7 +84,7 @@ rules(attentionOp, {
 });
 
 rules(gradOp, {
-  flops: ({ B, Q, S, D }) => (Q === S ? 4 : 8) * B * Q * S * D,
+  flops: ({ dims: { B, Q, S, D } }) => (Q === S ? 4 : 8) * B * Q * S * D,
   ref(x, { dq, dk, dv }, { dims, attrs }) {
     const { Q, S, D } = dims;
     const hd = D / attrs.heads;

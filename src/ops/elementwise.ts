@@ -26,7 +26,6 @@ export function unary(
   rules(made, {
     ...(gradient && { vjp: ({ x }: Unary, { y: dy }, { y }) => ({ x: gradient(dy!, x, y) }) }),
     ...(more.decompose && { decompose: ({ x }: Unary) => ({ y: more.decompose!(x) }) }),
-    flops: () => 0,
     ref({ x }, { y }) {
       for (let n = 0; n < x.length; n++) y[n] = value(x[n]!);
     },
@@ -69,7 +68,6 @@ function binary(
         return y && { y };
       },
     }),
-    flops: () => 0,
     ref({ a, b }, { y }) {
       const integer = a instanceof Int32Array;
       for (let n = 0; n < a.length; n++) y[n] = value(a[n]!, b[n]!, integer);

@@ -37,7 +37,7 @@ rules(groupedOp, {
     x: groupedOp({ x: dy!, w, sizes }, { trans: 1 - trans }).y,
     w: trans ? outerOp({ x: dy!, dy: x, sizes }).w : outerOp({ x, dy: dy!, sizes }).w,
   }),
-  flops: ({ S, I, J }) => 2 * S * I * J,
+  flops: ({ dims: { S, I, J } }) => 2 * S * I * J,
   ref({ x, w, sizes }, { y }, { dims: { S, D, I, J }, attrs: { trans } }) {
     const F = trans ? I : J;
     eachRow(sizes, S, (row, e) => {
@@ -64,7 +64,7 @@ rules(outerOp, {
     x: groupedOp({ x: dy, w: dw!, sizes }, { trans: 1 }).y,
     dy: groupedOp({ x, w: dw!, sizes }, { trans: 0 }).y,
   }),
-  flops: ({ S, D, F }) => 2 * S * D * F,
+  flops: ({ dims: { S, D, F } }) => 2 * S * D * F,
   ref({ x, dy, sizes }, { w }, { dims: { S, D, F } }) {
     eachRow(sizes, S, (row, e) => {
       for (let d = 0; d < D; d++) for (let n = 0; n < F; n++) w[(e * D + d) * F + n]! += x[row * D + d]! * dy[row * F + n]!;

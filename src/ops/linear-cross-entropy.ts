@@ -18,7 +18,7 @@ rules(lossOp, {
     if (!dloss) return {};
     return { h: mul(dh, dloss), w: mul(dw, dloss), scale: mul(add(ce, mul(mul(logZ, logZ), zLoss)), dloss) };
   },
-  flops: ({ T, D, V }) => 6 * T * D * V,
+  flops: ({ dims: { T, D, V } }) => 6 * T * D * V,
   ref({ h, w, targets, scale }, { loss, ce, logZ, dh, dw }, { dims: { T, D, V }, attrs: { zLoss } }) {
     for (let t = 0; t < T; t++) {
       const logits = Array.from({ length: V }, (_, v) => {

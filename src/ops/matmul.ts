@@ -31,6 +31,7 @@ rules(matmulOp, {
     a: transA ? product(b, y!, transB, 1) : product(y!, b, 0, 1 - transB),
     b: transB ? product(y!, a, 1, transA) : product(a, y!, 1 - transA, 0),
   }),
+  flops: ({ shapes, attrs }) => 2 * sizeOf(shapes.y) * sizes(shapes.a, shapes.b, attrs).K,
   ref({ a, b }, { y }, { shapes, attrs }) {
     const { M, K, N } = sizes(shapes.a, shapes.b, attrs);
     for (let batch = 0; batch < sizeOf(shapes.a.slice(0, -2)); batch++) {

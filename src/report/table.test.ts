@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { aligned, bar, csvOf, objectsOf, type Table } from './table.ts';
+import { bar, csvOf, objectsOf, type Table } from './table.ts';
 
 /** A reader of RFC 4180, for the round trip. */
 export function readCsv(text: string): string[][] {
@@ -30,18 +30,6 @@ describe('csv', () => {
     expect(csvOf(table)).toBe('x,y,z\n0.30000000000000004,,\n');
     expect(objectsOf(table)).toEqual([{ x: 0.1 + 0.2, y: null, z: null }]);
   });
-});
-
-test('columns stand under each other, wide characters counted twice', () => {
-  expect(
-    aligned(
-      [
-        ['語', '1'],
-        ['abc', '22'],
-      ],
-      [1],
-    ),
-  ).toBe('語    1\nabc  22\n');
 });
 
 test('a bar is as long as its share', () => {

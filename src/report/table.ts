@@ -1,6 +1,4 @@
-/** Tables of plain values: as CSV, and aligned for a terminal. */
-import stringWidth from 'string-width';
-
+/** Tables of plain values: as CSV, as objects, and the bars beside them. */
 export type Cell = string | number | boolean | null | undefined;
 
 /** What a picture shows, as rows; every row has one cell a column. */
@@ -21,17 +19,6 @@ function csvCell(cell: Cell): string {
 /** Rows as objects by column, for JSON; NaN becomes null. */
 export const objectsOf = ({ columns, rows }: Table): Readonly<Record<string, Cell>>[] =>
   rows.map((row) => Object.fromEntries(columns.map((name, c) => [name, Number.isNaN(row[c]) ? null : (row[c] ?? null)])));
-
-/** Columns two blanks apart, as wide as their widest cell; those named in `right` end together. */
-export function aligned(rows: readonly (readonly string[])[], right: readonly number[]): string {
-  const widths: number[] = [];
-  for (const row of rows) row.forEach((text, c) => (widths[c] = Math.max(widths[c] ?? 0, stringWidth(text))));
-  const padded = (text: string, c: number): string => {
-    const blanks = ' '.repeat(widths[c]! - stringWidth(text));
-    return right.includes(c) ? blanks + text : text + blanks;
-  };
-  return rows.map((row) => `${row.map(padded).join('  ').trimEnd()}\n`).join('');
-}
 
 const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 

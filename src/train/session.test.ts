@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { RECIPES } from '../../recipes/index.ts';
 import { rng } from '../base/index.ts';
-import { fuse, openRef, plan } from '../exec/index.ts';
+import { flopsOf, fuse, openRef, plan } from '../exec/index.ts';
 import type { Batch } from '../data/index.ts';
 import { makeOptimizer } from './optimizers/index.ts';
 import { stepProgram } from './step.ts';
-import { checkRecipe, initialValues, modelOf, openSession, override, type Recipe } from './index.ts';
+import { checkRecipe, initialValues, modelOf, openSession, override, type Recipe, trainingFlops } from './index.ts';
 
 const small = [
   'model.hidden=16',
@@ -66,6 +66,16 @@ describe('a training step', () => {
       const config = { batch: recipe.train.batch, length: recipe.data.length, accumulate: 1, losses: recipe.losses, padded: false };
       const { bytes, lowerBound } = plan(fuse(stepProgram(modelOf(recipe), makeOptimizer(recipe.optimizer), config)));
       expect(bytes / lowerBound, name).toBeLessThanOrEqual(1.2);
+    }
+  });
+
+  test('its ops count what the formula for model FLOPs says, to the last one', () => {
+    for (const name of ['tiny', 'tiny-dense', 'small']) {
+      const recipe = RECIPES[name]!;
+      const { batch, accumulate } = recipe.train;
+      const config = { batch, length: recipe.data.length, accumulate, losses: recipe.losses, padded: false };
+      const program = stepProgram(modelOf(recipe), makeOptimizer(recipe.optimizer), config);
+      expect(flopsOf(program), name).toBe(trainingFlops(modelOf(recipe), batch, recipe.data.length));
     }
   });
 

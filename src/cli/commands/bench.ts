@@ -1,13 +1,12 @@
 /** openmoe bench: how near kernels and the training step come to what this machine can do. */
 import { cpus, loadavg } from 'node:os';
 import { RECIPES } from '../../../recipes/index.ts';
-import { EXIT, formatDuration, formatShare, suggest, UserError } from '../../base/index.ts';
+import { EXIT, formatDuration, formatShare, suggest, UserError, inColumns } from '../../base/index.ts';
 import { benchKernels, benchStep, CONFIGS, peerRecipe, type Row, type StepConfigName, type StepProfile } from '../../bench/index.ts';
 import { type CpuExecutor, openCpu } from '../../exec/index.ts';
 import type { Recipe } from '../../train/index.ts';
 import { type Answer, command, oneOf, parseText, valueOr } from '../command.ts';
 import { chosenThreads, threadsFlag } from '../surroundings.ts';
-import { table } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 
 export const bench = command({
@@ -82,7 +81,7 @@ const line = ({ name, shape, median_s, share }: Row): string =>
 const ms = (seconds: number): string => (seconds * 1000).toPrecision(3);
 
 const rowsTable = (rows: readonly Row[]): string =>
-  table(
+  inColumns(
     [
       ['name', 'shape', 'ms', 'floor ms', 'share', 'bound by', 'peak GFLOP/s'],
       ...rows.map((r) => [r.name, r.shape, ms(r.median_s), ms(r.floor_s), formatShare(r.share), r.bound, r.peak_gflops.toFixed(1)]),
@@ -104,5 +103,5 @@ function stepText({ tok_per_s }: Row, session: StepProfile, { verbosity }: Termi
       formatShare(seconds / total),
     ]),
   ];
-  return `${tok_per_s === undefined ? '' : `${Math.round(tok_per_s)} tokens a second\n`}${session.length > 0 ? `\n${table(ops, { right: [1, 2, 3] })}` : ''}`;
+  return `${tok_per_s === undefined ? '' : `${Math.round(tok_per_s)} tokens a second\n`}${session.length > 0 ? `\n${inColumns(ops, { right: [1, 2, 3] })}` : ''}`;
 }

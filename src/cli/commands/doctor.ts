@@ -1,10 +1,9 @@
 /** openmoe doctor: what this machine offers, which executor would compute, and what is missing. */
 import { arch, cpus, freemem, release, totalmem, type } from 'node:os';
-import { EXIT, formatBytes, UserError } from '../../base/index.ts';
+import { EXIT, formatBytes, UserError, inColumns } from '../../base/index.ts';
 import { type CpuExecutor, openCpu } from '../../exec/index.ts';
 import { command } from '../command.ts';
 import { chosenThreads, memoryLimit, type Threads, threadsFlag } from '../surroundings.ts';
-import { table } from '../table.ts';
 import { packageVersion } from '../version.ts';
 
 export const doctor = command({
@@ -71,7 +70,7 @@ const broken = (error: unknown): UserError =>
 
 function text(d: ReturnType<typeof machine> & { threads: Threads } & Engine): string {
   const { memory, threads, peak } = d;
-  return table([
+  return inColumns([
     ['openmoe', d.openmoe],
     ['node', d.node],
     ['system', d.system],

@@ -1,9 +1,8 @@
 /** openmoe runs: which runs there are, how they stand, and how to go on with those that ended early. */
-import { UserError } from '../../base/index.ts';
+import { UserError, inColumns } from '../../base/index.ts';
 import { listRuns, readRun, type RunSummary } from '../../runs/index.ts';
 import { command } from '../command.ts';
 import { resumeCommand, runsRoot, shownPath } from '../surroundings.ts';
-import { table } from '../table.ts';
 
 interface Row {
   readonly id: string;
@@ -80,7 +79,7 @@ function text(rows: readonly Row[]): string {
   ]);
   const commands = rows.flatMap((r) => (r.resume ? [`${r.id} ${r.state}; go on: ${r.resume}\n`] : []));
   return (
-    table([['run', 'state', 'recipe', 'saved', 'val loss', 'created (UTC)'], ...lines], { right: [3, 4] }) +
+    inColumns([['run', 'state', 'recipe', 'saved', 'val loss', 'created (UTC)'], ...lines], { right: [3, 4] }) +
     (commands.length > 0 ? `\n${commands.join('')}` : '')
   );
 }

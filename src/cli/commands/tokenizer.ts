@@ -1,7 +1,7 @@
 /** openmoe tokenizer: trains byte-level BPE tokenizers, and shows what they do to a text. */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { EXIT, formatCount, UserError } from '../../base/index.ts';
+import { EXIT, formatCount, UserError, inColumns } from '../../base/index.ts';
 import { folder, starterCorpus } from '../../data/index.ts';
 import { findRun, writeAtomic } from '../../runs/index.ts';
 import { loadTokenizer, type Tokenizer } from '../../text/index.ts';
@@ -9,7 +9,6 @@ import { trainTokenizer } from '../../train/index.ts';
 import { command, type Group, optional, parseText, parseWithin, required, rest, valueOr } from '../command.ts';
 import { wholeInput } from '../input.ts';
 import { runsRoot, shownPath } from '../surroundings.ts';
-import { table } from '../table.ts';
 import type { Terminal } from '../terminal.ts';
 
 const WHICH = 'a tokenizer.json, a folder with one, or a run';
@@ -90,7 +89,7 @@ const info = command({
       ['merges', `${merged.length}, ${data.mean_bytes.toFixed(2)} bytes each on average`],
       ['longest', longest.map(({ piece }) => piece).join('  ')],
     ];
-    return { schema: 'openmoe.tokenizer-info/1', data, text: table(rows) };
+    return { schema: 'openmoe.tokenizer-info/1', data, text: inColumns(rows) };
   },
 });
 

@@ -1,9 +1,10 @@
 /** `inspect drops`: who found no room, by position, as recorded (replay a record first to see it at another capacity). */
+import { inColumns } from '../../base/index.ts';
 import { dropTowardsTheEnd, type DropLayer, type EndDrops, type Estimate, type RoutingRecord } from '../../routing/index.ts';
 import { binsOf } from '../charts/drops.ts';
 import { layeredDropsChart } from '../charts/layered-drops.ts';
 import { decimal, percent, range, whole } from '../numbers.ts';
-import { aligned, bar } from '../table.ts';
+import { bar } from '../table.ts';
 import { viewOf, type View } from './view.ts';
 
 const BAR = 16;
@@ -66,7 +67,7 @@ function textOf({ layer, capacity, verdict, reason, drop, byGroup, shift, lossFr
   ];
   return (
     `\nLayer ${layer}, capacity ${capacity} slots an expert and group: ${percent(drop.value)} dropped (n = ${whole(drop.n)} slots; none from capacity factor ${decimal(lossFreeFactor)} on)\n` +
-    `drop towards the end: ${verdict}, ${reason}\n\n${aligned([['position', '', 'dropped'], ...rows], [0, 2])}\n${aligned(numbers, [1])}`
+    `drop towards the end: ${verdict}, ${reason}\n\n${inColumns([['position', '', 'dropped'], ...rows], { right: [0, 2] })}\n${inColumns(numbers, { right: [1] })}`
   );
 }
 

@@ -1,8 +1,9 @@
 /** `inspect load`: how often each expert of each layer was chosen, against an even load.   E experts. */
+import { inColumns } from '../../base/index.ts';
 import { layerLoad, type LayerLoad, type RoutingRecord } from '../../routing/index.ts';
 import { loadCells, loadChart } from '../charts/load.ts';
 import { decimal, percent, whole } from '../numbers.ts';
-import { aligned, bar } from '../table.ts';
+import { bar } from '../table.ts';
 import { viewOf, type View } from './view.ts';
 
 const BAR = 12;
@@ -44,6 +45,6 @@ function textOf(record: RoutingRecord, loads: readonly LayerLoad[]): string {
   ];
   return (
     `Load at step ${step}: share of ${whole(tokens.length * topK)} slots (${whole(tokens.length)} tokens, top ${topK}) that chose each of ${experts} experts.\n` +
-    `Even: ${percent(1 / experts)}, ${decimal(Math.log2(experts))} bits.\n\n${aligned(rows, [0, ...loads.map((_, l) => 2 + 2 * l)])}`
+    `Even: ${percent(1 / experts)}, ${decimal(Math.log2(experts))} bits.\n\n${inColumns(rows, { right: [0, ...loads.map((_, l) => 2 + 2 * l)] })}`
   );
 }

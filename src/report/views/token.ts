@@ -1,10 +1,11 @@
 /** `inspect token`: the same token id in different contexts, and whether it goes to the same experts in all of them. */
+import { inColumns } from '../../base/index.ts';
 import type { RoutingRecord } from '../../routing/index.ts';
 import type { Chart } from '../chart.ts';
 import { firstOf, lastOf, tokenContextsChart } from '../charts/token-contexts.ts';
 import { unseen, visible } from '../html.ts';
 import { percent, whole } from '../numbers.ts';
-import { aligned, type Table } from '../table.ts';
+import { type Table } from '../table.ts';
 import { favourite, type Favourite } from './favourite.ts';
 import { occurrencesOf, spread, type Occurrence } from './occurrences.ts';
 import { viewOf, type View } from './view.ts';
@@ -113,8 +114,8 @@ function printed(record: RoutingRecord, { id, piece, all, favourites }: Looked, 
   ]);
   return (
     `Token ${id} ${piece}: ${whole(all.length)} times in ${domains} domain${domains === 1 ? '' : 's'} at step ${record.step}.\n\n` +
-    `${aligned([['layer', 'expert', 'goes there', 'blind', 'two agree', 'by chance', 'n'], ...firm], [0, 1, 2, 3, 4, 5, 6])}\n` +
-    aligned([['domain', 'before', '', 'after', ...record.layers.map(({ layer }) => `layer ${layer}`)], ...contexts], [1]) +
+    `${inColumns([['layer', 'expert', 'goes there', 'blind', 'two agree', 'by chance', 'n'], ...firm], { right: [0, 1, 2, 3, 4, 5, 6] })}\n` +
+    inColumns([['domain', 'before', '', 'after', ...record.layers.map(({ layer }) => `layer ${layer}`)], ...contexts], { right: [1] }) +
     (all.length > shown.length ? `… ${whole(all.length - shown.length)} more in the CSV.\n` : '')
   );
 }

@@ -2,9 +2,9 @@
 import stringWidth from 'string-width';
 
 /** Lines of cells, two blanks apart; columns named in `right` end together instead of beginning together. */
-export function table(rows: readonly (readonly string[])[], { right = [] }: { readonly right?: readonly number[] } = {}): string {
-  const columns = Math.max(0, ...rows.map((row) => row.length));
-  const widths = Array.from({ length: columns }, (_, c) => Math.max(0, ...rows.map((row) => stringWidth(row[c] ?? ''))));
+export function inColumns(rows: readonly (readonly string[])[], { right = [] }: { readonly right?: readonly number[] } = {}): string {
+  const widths: number[] = [];
+  for (const row of rows) row.forEach((text, c) => (widths[c] = Math.max(widths[c] ?? 0, stringWidth(text))));
   const cell = (text: string, c: number): string => {
     const blanks = ' '.repeat(widths[c]! - stringWidth(text));
     return right.includes(c) ? blanks + text : text + blanks;
