@@ -7,7 +7,7 @@ import { readTrained } from '../train/index.ts';
 import type { Terminal } from './terminal.ts';
 import { chosenThreads, runsRoot } from './surroundings.ts';
 
-export interface Trained {
+export interface OpenCheckpoint {
   readonly run: RunFolder;
   readonly step: number;
   readonly model: Model;
@@ -36,7 +36,7 @@ export async function referencedStep(ref: string, terminal: Terminal): Promise<{
 }
 
 /** Throws UserErrors: unknown run or step (3), damaged checkpoint (4), no engine (3), no memory (5). */
-export async function openTrained(ref: string, terminal: Terminal, threads: number | undefined): Promise<Trained> {
+export async function openTrained(ref: string, terminal: Terminal, threads: number | undefined): Promise<OpenCheckpoint> {
   const executor = openCpu({ threads: chosenThreads(threads, terminal.env).count });
   const { run, step } = await referencedStep(ref, terminal);
   const { model, weights, tokenizer } = await readTrained(await run.readCheckpoint(step));

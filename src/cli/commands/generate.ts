@@ -92,9 +92,11 @@ interface Written {
 
 async function write({ lm, tokenizer, terminal, options, signal }: Writer, prompt: string): Promise<Written> {
   const show = (piece: string, experts: Experts): void => terminal.print(options.showExperts ? marked(piece, experts, terminal) : piece);
-  const onPrompt = ({ ids, routed }: Prompted): void =>
-    ids.forEach((id, i) => i > 0 && show(options.showExperts ? tokenizer.decode([id]) : '', expertsOf(routed, i)));
-  if (!options.showExperts) terminal.print(prompt);
+  const onPrompt = ({ ids, routed }: Prompted): void => {
+    if (!options.showExperts) return terminal.print(prompt);
+    const decoder = tokenizer.streamDecoder();
+    ids.forEach((id, i) => i > 0 && show(decoder.push(id), expertsOf(routed, i)));
+  };
   const stream = generateText(lm, tokenizer, prompt, options, { onPrompt, signal });
   const tokens: Written['tokens'][number][] = [];
   let ending: Written['ending'] = 'interrupted';
