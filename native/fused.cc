@@ -26,15 +26,17 @@ inline i64 checked(const Call& c, i64 at, i64 limit) {
   const i64 whole = c.index_attr(static_cast<int>(at));
   return static_cast<double>(whole) == c.attrs[at] ? whole : -1;
 }
+// Lanes are of 4 bytes, and an operand has the result's size or 1 on each axis.
+inline bool is_lanes(const Array& a) { return a.dtype == DType::f32 || a.dtype == DType::i32; }
 inline bool repeats(const Array& operand, const Array& result) {
-  if (operand.rank != result.rank) return false;
+  if (!is_lanes(operand) || operand.rank != result.rank) return false;
   for (i32 axis = 0; axis < result.rank; ++axis)
     if (operand.dims[axis] != result.dims[axis] && operand.dims[axis] != 1) return false;
   return true;
 }
 // Everything that the loop below relies on.
 inline bool sound(const Call& c) {
-  if (c.out_count != 1) return false;
+  if (c.out_count != 1 || !is_lanes(c.outs[0])) return false;
   for (i32 n = 0; n < c.in_count; ++n)
     if (!repeats(c.ins[n], c.outs[0])) return false;
   const i64 immediates = checked(c, 0, c.attr_count);

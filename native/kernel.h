@@ -12,12 +12,21 @@
 namespace openmoe {
 
 using f32 = float;
+using i8 = int8_t;
+using u16 = uint16_t;
 using i32 = int32_t;
 using i64 = int64_t;
 
 constexpr int kMaxRank = 6;
 
-enum class DType : i32 { f32 = 0, i32 = 1 };
+// The upper half of an f32 (native/bf16.h widens and rounds).
+struct bf16 {
+  u16 bits;
+};
+
+enum class DType : i32 { f32 = 0, i32 = 1, bf16 = 2, i8 = 3 };
+constexpr int kDTypes = 4;
+constexpr int kDTypeBytes[kDTypes] = {4, 4, 2, 1};
 
 // One operand: row-major, aligned to 64 bytes. data is null for an output that nobody reads.
 struct Array {

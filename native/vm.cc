@@ -125,11 +125,12 @@ std::string Machine::load(const double* words, size_t count, const std::vector<s
 
   for (int64_t i = 0; in.ok() && i < values; ++i) {
     Array array{};
-    array.dtype = static_cast<DType>(in.whole(0, 1, "unknown dtype"));
+    const int64_t dtype = in.whole(0, kDTypes - 1, "unknown dtype");
+    array.dtype = static_cast<DType>(dtype);
     const bool argument = in.whole(0, 1, "unknown place") == 1;
     const int64_t where = in.whole(0, argument ? static_cast<double>(arguments) - 1 : kMaxBytes, "a value outside its memory");
     array.rank = static_cast<i32>(in.whole(0, kMaxRank, "bad rank"));
-    double size = 4;
+    double size = kDTypeBytes[dtype];
     for (int d = 0; d < kMaxRank; ++d) {
       array.dims[d] = in.whole(0, 2147483647, "bad dimension");
       if (d < array.rank) size *= static_cast<double>(array.dims[d]);

@@ -2,6 +2,7 @@
 import { rng } from '../src/base/index.ts';
 import {
   type ArgumentSpec,
+  cast,
   type Case,
   type Executor,
   type Fill,
@@ -16,19 +17,23 @@ import {
   trace,
   add,
   type Program,
+  type Numbers as Given,
+  isFloat,
 } from '../src/exec/index.ts';
 import { apply } from '../src/graph/index.ts';
 
-export type Numbers = Float32Array | Float64Array | Int32Array;
+export type Numbers = Given | Float64Array;
 
 /** The numbers of a generated operand: a pure function of the case and the operand's name. */
-export function fill({ shape, dtype, values, below, shift = 0 }: Fill, seed: string): Float32Array | Int32Array {
+export function fill({ shape, dtype, values, below, shift = 0 }: Fill, seed: string): Given {
   const random = rng(7).at(seed);
   const make = (i: number): number =>
     values?.[i] ??
     (below === undefined ? random.normal(i) + (shift ? Math.sign(random.normal(i) + shift) * shift : 0) : random.below(below, i));
   const size = sizeOf(shape);
-  return dtype === 'i32' ? Int32Array.from({ length: size }, (_, i) => make(i)) : Float32Array.from({ length: size }, (_, i) => make(i));
+  const from = { length: size };
+  if (dtype === 'i32') return Int32Array.from(from, (_, i) => make(i));
+  return dtype === 'i8' ? Int8Array.from(from, (_, i) => make(i)) : Float32Array.from(from, (_, i) => make(i));
 }
 
 const specsOf = (c: Case): Record<string, ArgumentSpec> =>
@@ -55,11 +60,11 @@ export const decomposedProgram = (op: string, c: Case): Program =>
 
 /** A scalar that weighs every float output by fixed random numbers, and its gradients. */
 export function gradientProgram(op: string, c: Case): { program: Program; wrt: string[] } {
-  const wrt = Object.entries(c.inputs).flatMap(([k, v]) => (v.dtype === 'f32' ? [k] : []));
+  const wrt = Object.entries(c.inputs).flatMap(([k, v]) => (isFloat(v.dtype) ? [k] : []));
   const weights = weightSpecs(op, c);
   const program = trace(`${op} gradient`, { ...specsOf(c), ...weights }, (args) => {
-    const outputs = Object.entries(outputsOf(op, args, c)).filter(([k, t]) => t.dtype === 'f32' && `weight.${k}` in weights);
-    const loss = outputs.map(([k, t]) => sum(mul(t, args[`weight.${k}`]!))).reduce((a, b) => add(a, b));
+    const outputs = Object.entries(outputsOf(op, args, c)).filter(([k, t]) => isFloat(t.dtype) && `weight.${k}` in weights);
+    const loss = outputs.map(([k, t]) => sum(mul(cast(t, 'f32'), args[`weight.${k}`]!))).reduce((a, b) => add(a, b));
     const grads = gradient(
       loss,
       wrt.map((k) => args[k]!),
@@ -73,13 +78,13 @@ function weightSpecs(op: string, c: Case): Record<string, ArgumentSpec> {
   const specs: Record<string, ArgumentSpec> = {};
   trace('shapes', specsOf(c), (args) => {
     const results = outputsOf(op, args, c);
-    for (const [k, t] of Object.entries(results)) if (t.dtype === 'f32') specs[`weight.${k}`] = { shape: t.shape };
+    for (const [k, t] of Object.entries(results)) if (isFloat(t.dtype)) specs[`weight.${k}`] = { shape: t.shape };
     return { results };
   });
   return specs;
 }
 
-export function numbersOf(program: Program, c: Case): Record<string, Float32Array | Int32Array> {
+export function numbersOf(program: Program, c: Case): Record<string, Given> {
   return Object.fromEntries(
     program.arguments.map((a) => [a.name, fill(c.inputs[a.name] ?? { shape: a.shape, dtype: a.dtype }, `${c.about}/${a.name}`)]),
   );
@@ -89,7 +94,7 @@ export function numbersOf(program: Program, c: Case): Record<string, Float32Arra
 export async function evaluate(
   executor: Executor,
   program: Program,
-  numbers: Readonly<Record<string, Float32Array | Int32Array>>,
+  numbers: Readonly<Record<string, Given>>,
 ): Promise<Record<string, Numbers>> {
   const loaded = await executor.load(program);
   const inputs = Object.fromEntries(program.arguments.map((a) => [a.name, executor.put(numbers[a.name]!, a)]));

@@ -1,5 +1,5 @@
 /** base: leaf nouns that everyone may use. Knows nothing of the rest of the house. */
-export { concat, f32FromF16 } from './bytes.ts';
+export { bf16FromF32, concat, f32FromBf16, f32FromF16, roundBf16 } from './bytes.ts';
 export { inColumns } from './columns.ts';
 export { EXIT, invariant, nearest, suggest, UserError, type Problem } from './errors.ts';
 export { jsonLine, parseGrowingJsonLines, type JsonLine } from './jsonl.ts';

@@ -2,7 +2,7 @@
 import { EXIT, formatBytes, UserError } from '../base/index.ts';
 import { type Buffer, type BufferSpec, type Executor, fuse, lower, plan } from '../exec/index.ts';
 import { openEvaluator } from '../infer/index.ts';
-import { sizeOf } from '../models/index.ts';
+import { bytesOf } from '../models/index.ts';
 import { modelOf, openSession, type Recipe, trainingFlops } from '../train/index.ts';
 
 export interface MemoryPlan {
@@ -37,7 +37,7 @@ const planner: Executor = {
 };
 
 function described(spec: BufferSpec): Buffer {
-  return { ...spec, bytes: 4 * sizeOf(spec.shape) };
+  return { ...spec, bytes: bytesOf(spec) };
 }
 
 function refuse(): never {

@@ -13,7 +13,7 @@ import {
   type Program,
   reshape,
   rmsNorm,
-  sizeOf,
+  bytesOf,
   sum,
   trace,
 } from './index.ts';
@@ -98,7 +98,7 @@ describe('plan', () => {
         const dies = program.results.some((r) => r.value === v.id)
           ? program.code.length
           : program.code.findLastIndex((o) => o.in.includes(v.id));
-        return [{ id: v.id, from: place.offset, to: place.offset + 4 * sizeOf(v.shape), born, dies }];
+        return [{ id: v.id, from: place.offset, to: place.offset + bytesOf(v), born, dies }];
       }),
     );
     for (const a of lives)

@@ -1,5 +1,5 @@
 /** Floating-point operations of a program, as its ops count them. */
-import { dimsOf, opNamed, rulesOf, specsOf, type Spec } from '../ops/index.ts';
+import { contextOf, opNamed, rulesOf, specsOf, type Spec } from '../ops/index.ts';
 import type { Program } from './program.ts';
 
 /** A multiply-add counts two; elementwise work, reductions and moves are left out. */
@@ -9,12 +9,7 @@ export function flopsOf(program: Program): number {
   for (const { op: name, in: ids, out, attrs } of program.code) {
     const op = opNamed(name)!;
     const operands = ids.map((id) => values.get(id)!);
-    const results = specsOf(op, operands, attrs);
-    const shapes = Object.fromEntries([
-      ...op.inputs.map((k, i) => [k, operands[i]!.shape]),
-      ...op.outputs.map((k, i) => [k, results[i]!.shape]),
-    ]);
-    total += rulesOf(name).flops?.({ dims: dimsOf(op, operands), attrs, shapes }) ?? 0;
+    total += rulesOf(name).flops?.(contextOf(op, operands, specsOf(op, operands, attrs), attrs)) ?? 0;
     out.forEach((v) => v && values.set(v.id, v));
   }
   return total;

@@ -1,5 +1,5 @@
 /** Reverse-mode gradients, graph to graph: each op's rule is written with other ops. */
-import { add, full, rulesOf, type Node, type Tensor, type Tensors, type Signature } from '../ops/index.ts';
+import { add, cast, full, rulesOf, type Node, type Tensor, type Tensors, type Signature } from '../ops/index.ts';
 import { reachable } from './walk.ts';
 
 /** d loss ÷ d wrt, in the order of `wrt`; zeros where loss does not depend on it. Throws TypeError when loss is not a scalar. */
@@ -13,7 +13,7 @@ export function gradient(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
     for (const [input, dx] of vjp(node, cotangent)) {
       if (input.node ? !matters.has(input.node) : !wrt.includes(input)) continue;
       const before = cotangent.get(input);
-      cotangent.set(input, before ? add(before, dx) : dx);
+      cotangent.set(input, before ? add(cast(before, 'f32'), cast(dx, 'f32')) : dx);
     }
   }
   return wrt.map((x) => cotangent.get(x) ?? full(x.shape, 0));

@@ -1,5 +1,5 @@
 /** Memory plan: every value gets a place, in one arena with offsets fixed at load or in an argument's buffer. */
-import { opNamed, sizeOf } from '../ops/index.ts';
+import { bytesOf, opNamed } from '../ops/index.ts';
 import type { Instruction, Program, Value } from './program.ts';
 
 export type Place = { readonly argument: number } | { readonly offset: number };
@@ -28,7 +28,7 @@ interface Block {
 export function plan(program: Program): Plan {
   const last = lastUses(program);
   const blocks = new Map<string, Block | number>(program.arguments.map((a, i) => [a.id, i]));
-  const sizes = new Map(program.code.flatMap((i) => i.out.flatMap((v) => (v ? [[v.id, sizeOf(v.shape)] as const] : []))));
+  const sizes = new Map(program.code.flatMap((i) => i.out.flatMap((v) => (v ? [[v.id, bytesOf(v)] as const] : []))));
   const overwritable = new Set(program.results.flatMap((r) => r.updates ?? []));
   const mayOverwrite = (argument: number): boolean => overwritable.has(program.arguments[argument]!.name);
 
@@ -36,7 +36,7 @@ export function plan(program: Program): Plan {
     for (const value of instruction.out) {
       if (!value) continue;
       const shared = sharedWith(instruction, value, { blocks, last, now, program, sizes, mayOverwrite });
-      const block = shared ?? { bytes: bytesOf(value), born: now, dies: now, offset: 0 };
+      const block = shared ?? { bytes: roomFor(value), born: now, dies: now, offset: 0 };
       if (typeof block !== 'number') block.dies = Math.max(block.dies, last.get(value.id) ?? now);
       blocks.set(value.id, block);
     }
@@ -52,7 +52,7 @@ export function plan(program: Program): Plan {
   return { bytes, lowerBound: mostAlive(own, program.code.length), places, copies };
 }
 
-const bytesOf = (v: Value): number => Math.max(ALIGN, Math.ceil((sizeOf(v.shape) * 4) / ALIGN) * ALIGN);
+const roomFor = (v: Value): number => Math.max(ALIGN, Math.ceil(bytesOf(v) / ALIGN) * ALIGN);
 
 /** Index of the last instruction that reads each value; results are read after the end. */
 function lastUses(program: Program): Map<string, number> {
@@ -67,7 +67,7 @@ interface Situation {
   readonly last: ReadonlyMap<string, number>;
   readonly now: number;
   readonly program: Program;
-  /** Elements of each value. */
+  /** Bytes of each value. */
   readonly sizes: ReadonlyMap<string, number>;
   readonly mayOverwrite: (argument: number) => boolean;
 }
@@ -91,7 +91,7 @@ function takeOver(id: string, value: Value, s: Situation, { once }: { once: bool
     const updates = s.program.results.some((r) => r.value === value.id && r.updates === s.program.arguments[block]!.name);
     return updates && s.mayOverwrite(block) && s.last.get(id) === s.now ? block : undefined;
   }
-  return block.dies === s.now && !once && s.sizes.get(id) === sizeOf(value.shape) ? block : undefined;
+  return block.dies === s.now && !once && s.sizes.get(id) === bytesOf(value) ? block : undefined;
 }
 
 /** Gives each block the lowest offset free during its whole life, largest blocks first. Returns the arena's size. */

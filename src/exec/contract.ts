@@ -1,6 +1,9 @@
 /** exec: what every executor must be. Knows programs and bytes; must not know gradients, models or training. */
 import type { Argument, DType, Program, Shape } from '../compile/index.ts';
 
+/** Numbers as JavaScript sees them: bf16 as f32, rounded on the way in and exact on the way out. */
+export type Numbers = Float32Array | Int32Array | Int8Array;
+
 export interface BufferSpec {
   readonly dtype: DType;
   readonly shape: Shape;
@@ -18,13 +21,13 @@ export interface Executor {
   /** Compiles a program for this executor. Throws UserError (exit 5) when its memory cannot be had. */
   load(program: Program): Promise<Loaded>;
   /** A new buffer with a copy of these numbers. */
-  put(data: Float32Array | Int32Array, spec: BufferSpec): Buffer;
+  put(data: Numbers, spec: BufferSpec): Buffer;
   /** A new buffer of zeros. */
   zeros(spec: BufferSpec): Buffer;
   /** Overwrites a buffer. */
-  write(buffer: Buffer, data: Float32Array | Int32Array): void;
+  write(buffer: Buffer, data: Numbers): void;
   /** A copy of a buffer's numbers. */
-  get(buffer: Buffer): Float32Array | Int32Array;
+  get(buffer: Buffer): Numbers;
   close(): void;
 }
 

@@ -1,6 +1,7 @@
 /** graph: the language of computation. Must not know which ops exist, nor who executes them. */
 export {
   apply,
+  contextOf,
   dimsOf,
   op,
   opNamed,
@@ -20,4 +21,17 @@ export {
 } from './op.ts';
 export { show, type Dims, type Signature, type Tensors } from './signature.ts';
 export { scope, tap, withTaps, type Taps } from './tap.ts';
-export { argument, DTYPES, sameShape, sizeOf, type Attrs, type DType, type Node, type Role, type Shape, type Tensor } from './tensor.ts';
+export {
+  argument,
+  bytesOf,
+  DTYPES,
+  isFloat,
+  sameShape,
+  sizeOf,
+  type Attrs,
+  type DType,
+  type Node,
+  type Role,
+  type Shape,
+  type Tensor,
+} from './tensor.ts';

@@ -50,6 +50,7 @@ export interface RefContext<I extends Signature, O extends Signature, A> {
   readonly dims: Dims<I>;
   readonly attrs: A;
   readonly shapes: Shapes<I> & Shapes<O>;
+  readonly dtypes: { readonly [K in keyof I | keyof O]: DType };
 }
 
 export interface Rules<I extends Signature, O extends Signature, A> {
@@ -155,6 +156,17 @@ export function apply(of: AnyOp, inputs: readonly Tensor[], attrs: Attrs): reado
 /** The letters of an instruction's signature bound to its operands' shapes. */
 export const dimsOf = (of: AnyOp, inputs: readonly Spec[]): Record<string, number> =>
   bind(of.op, of.signature, Object.fromEntries(of.inputs.map((k, i) => [k, { ...inputs[i]!, index: 0 }])));
+
+/** What rules are told of one application: operands and results in the order of the signature. */
+export function contextOf(of: AnyOp, operands: readonly Spec[], results: readonly Spec[], attrs: Attrs) {
+  const all = [...of.inputs.map((k, i) => [k, operands[i]!] as const), ...of.outputs.map((k, i) => [k, results[i]!] as const)];
+  return {
+    dims: dimsOf(of, operands),
+    attrs,
+    shapes: Object.fromEntries(all.map(([k, { shape }]) => [k, shape])),
+    dtypes: Object.fromEntries(all.map(([k, { dtype }]) => [k, dtype])),
+  };
+}
 
 /** What an application would return: shapes and dtypes of all outputs, in order. */
 export function specsOf(of: AnyOp, inputs: readonly Spec[], attrs: Attrs): readonly Spec[] {

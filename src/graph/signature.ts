@@ -1,5 +1,8 @@
-/** Signatures such as `f[T,D]`: a dtype and letters that bind to the shapes that arrive. `[*]` accepts any shape. */
-import type { DType, Shape, Tensor } from './tensor.ts';
+/**
+ * Signatures such as `f[T,D]`: dtypes and letters that bind to the shapes that arrive. `[*]` accepts any shape.
+ * `f` f32 · `i` i32 · `h` bf16 · `q` i8 · `float` f32 or bf16 · `any` f32 or i32 · `all` whatever there is.
+ */
+import { type DType, DTYPES, type Shape, type Tensor } from './tensor.ts';
 
 /** Name of an operand → its signature. The order is the order of the operands. */
 export type Signature = Readonly<Record<string, string>>;
@@ -11,17 +14,26 @@ export type Dims<I extends Signature> = { readonly [L in Letters<I[keyof I]>]: n
 export type Tensors<S extends Signature> = { readonly [K in keyof S]: Tensor };
 
 interface Operand {
-  readonly dtype: DType | undefined;
+  /** The first is that of an output which says no more. */
+  readonly dtypes: readonly DType[];
   /** undefined: any shape. */
   readonly letters: readonly string[] | undefined;
 }
 
-const DTYPE_OF: Readonly<Record<string, DType | undefined>> = { f: 'f32', i: 'i32', any: undefined };
+const DTYPES_OF: Readonly<Record<string, readonly DType[]>> = {
+  f: ['f32'],
+  i: ['i32'],
+  h: ['bf16'],
+  q: ['i8'],
+  float: ['f32', 'bf16'],
+  any: ['f32', 'i32'],
+  all: DTYPES,
+};
 
 export function parseOperand(text: string): Operand {
   const open = text.indexOf('[');
   const inside = text.slice(open + 1, -1);
-  return { dtype: DTYPE_OF[text.slice(0, open)], letters: inside === '*' ? undefined : inside === '' ? [] : inside.split(',') };
+  return { dtypes: DTYPES_OF[text.slice(0, open)]!, letters: inside === '*' ? undefined : inside === '' ? [] : inside.split(',') };
 }
 
 /** Binds letters to sizes, or says which operand disagrees, with whom and about what. Throws TypeError. */
@@ -31,8 +43,8 @@ export function bind(op: string, signature: Signature, got: Readonly<Record<stri
   for (const [name, text] of Object.entries(signature)) {
     const tensor = got[name];
     if (!tensor) throw new TypeError(`[${op}] ${name}: missing, expected ${text}`);
-    const { dtype, letters } = parseOperand(text);
-    if (dtype && tensor.dtype !== dtype) throw new TypeError(`[${op}] ${name}: expected ${text}, got ${show(tensor)}`);
+    const { dtypes, letters } = parseOperand(text);
+    if (!dtypes.includes(tensor.dtype)) throw new TypeError(`[${op}] ${name}: expected ${text}, got ${show(tensor)}`);
     if (!letters) continue;
     if (letters.length !== tensor.shape.length) throw new TypeError(`[${op}] ${name}: expected ${text}, got ${show(tensor)}`);
     letters.forEach((letter, i) => {
@@ -48,8 +60,8 @@ export function bind(op: string, signature: Signature, got: Readonly<Record<stri
 
 /** The shape and dtype of an output whose letters are all bound. */
 export function shapeOf(text: string, dims: Readonly<Record<string, number>>): { dtype: DType; shape: Shape } {
-  const { dtype, letters } = parseOperand(text);
-  return { dtype: dtype ?? 'f32', shape: (letters ?? []).map((letter) => dims[letter]!) };
+  const { dtypes, letters } = parseOperand(text);
+  return { dtype: dtypes[0]!, shape: (letters ?? []).map((letter) => dims[letter]!) };
 }
 
 export const show = ({ dtype, shape }: { dtype: DType; shape: Shape }): string => `${dtype}[${shape.join(',')}]`;

@@ -1,8 +1,10 @@
 /** Values of the language of computation: dtypes, shapes, tensors and the nodes that make them. */
 import type { AnyOp } from './op.ts';
 
-export const DTYPES = ['f32', 'i32'] as const;
+/** In the order of their numbers in encoded programs. bf16 is the upper half of an f32; i8 holds quantized weights. */
+export const DTYPES = ['f32', 'i32', 'bf16', 'i8'] as const;
 export type DType = (typeof DTYPES)[number];
+const BYTES: Readonly<Record<DType, number>> = { f32: 4, i32: 4, bf16: 2, i8: 1 };
 export type Shape = readonly number[];
 /** Attributes are numbers or lists of numbers; truth is 0 or 1. Their order is the order of declaration in the op. */
 export type Attrs = Readonly<Record<string, number | readonly number[]>>;
@@ -40,6 +42,12 @@ export const argument = (name: string, shape: Shape, { dtype = 'f32' as DType, r
   role,
 });
 
+/** Of a gradient and of what may have one. */
+export const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'bf16';
+
 export const sizeOf = (shape: Shape): number => shape.reduce((n, d) => n * d, 1);
+
+/** Bytes of a dense array. */
+export const bytesOf = ({ dtype, shape }: { readonly dtype: DType; readonly shape: Shape }): number => BYTES[dtype] * sizeOf(shape);
 
 export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((d, i) => d === b[i]);

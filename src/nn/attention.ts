@@ -1,4 +1,5 @@
 /** Causal multi-head attention with rotary positions.   B rows, S tokens a row, N = B·S, H hidden, D = heads · head size. */
+import { roundBf16 } from '../base/index.ts';
 import { attention, dynamicUpdateSlice, matmul, reshape, rope, type Tensor } from '../ops/index.ts';
 import { layer, scaledNormal } from './param.ts';
 
@@ -33,8 +34,9 @@ export const attentionLayer = (c: AttentionConfig) => {
   const project = scaledNormal([c.hidden, width], ['embed', 'joined_kv'], c.initScale);
   return layer({
     params: {
-      // No 1/√d on the scores: it is folded into the initialisation of the query (T5; reference 2.3, 4.1).
-      query: { ...project, init: { kind: 'normal', std: Math.sqrt(c.initScale / c.hidden) / bf16(Math.sqrt(c.headSize)) } },
+      // No 1/√d on the scores: it is folded into the initialisation of the query (T5; reference 2.3, 4.1), which divides by √hd rounded to
+      // bfloat16: 11.3125 for 128.
+      query: { ...project, init: { kind: 'normal', std: Math.sqrt(c.initScale / c.hidden) / roundBf16(Math.sqrt(c.headSize)) } },
       key: project,
       value: project,
       out: scaledNormal([width, c.hidden], ['joined_kv', 'embed'], c.initScale),
@@ -61,10 +63,3 @@ export const attentionLayer = (c: AttentionConfig) => {
     },
   });
 };
-
-/** The reference divides by √hd rounded to bfloat16: 11.3125 for 128. */
-function bf16(x: number): number {
-  const bits = new Uint32Array(new Float32Array([x]).buffer)[0]!;
-  const rounded = (bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000;
-  return new Float32Array(new Uint32Array([rounded]).buffer)[0]!;
-}

@@ -5,6 +5,7 @@ export { adamw } from './adamw.ts';
 export { assignSlots, type Slots } from './assign-slots.ts';
 export { attention, type AttentionInputs } from './attention.ts';
 export { aligned, broadcast } from './broadcast.ts';
+export { cast } from './cast.ts';
 export { full, iota, scalar } from './constant.ts';
 export { cumsum } from './cumsum.ts';
 export { combine, dispatch } from './dispatch.ts';

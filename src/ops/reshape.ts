@@ -7,8 +7,8 @@ interface ReshapeAttrs {
 }
 const reshapeOp = op(
   'reshape',
-  { x: 'any[*]' },
-  { y: 'any[*]' },
+  { x: 'all[*]' },
+  { y: 'all[*]' },
   {
     attrs: ['shape'],
     view: true,

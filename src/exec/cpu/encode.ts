@@ -1,5 +1,5 @@
 /** Planned program → the numbers that the native machine loads. The layout stands in native/vm.h. */
-import { DTYPES, type FusedInstruction, opNamed, type Plan, type Program, sizeOf, type Value } from '../../compile/index.ts';
+import { bytesOf, DTYPES, type FusedInstruction, opNamed, type Plan, type Program, type Value } from '../../compile/index.ts';
 
 export interface Encoded {
   readonly words: Float64Array;
@@ -24,7 +24,7 @@ export function encode(program: Program, plan: Plan): Encoded {
     values.length,
     instructions.length,
     plan.copies.length,
-    ...program.arguments.map((a) => 4 * sizeOf(a.shape)),
+    ...program.arguments.map((a) => bytesOf(a)),
     ...values.flatMap((v) => valueWords(v, plan)),
     ...instructions.flatMap((i) => {
       const attrs = 'steps' in i ? fusedWords(i, nameOf) : (opNamed(i.op)!.definition.attrs ?? []).flatMap((k) => i.attrs[k]!);

@@ -1,26 +1,34 @@
 /** The cpu executor: fuses, plans memory, and lets the C++ machine run programs on its own threads. */
-import { EXIT, invariant, UserError } from '../../base/index.ts';
-import { fuse, lower, opNamed, opNames, plan, type Program, sizeOf } from '../../compile/index.ts';
-import type { Buffer, Buffers, BufferSpec, Executor, Loaded } from '../contract.ts';
+import { bf16FromF32, EXIT, f32FromBf16, invariant, UserError } from '../../base/index.ts';
+import { bytesOf, type DType, fuse, lower, opNamed, opNames, plan, type Program, sizeOf } from '../../compile/index.ts';
+import type { Buffer, Buffers, BufferSpec, Executor, Loaded, Numbers } from '../contract.ts';
 import { type Addon, type CpuFacts, cpuFacts, type Engine, loadAddon } from './addon.ts';
 import { checkProgram } from './check.ts';
 import { encode } from './encode.ts';
 
 export { type CpuFacts, loadAddon } from './addon.ts';
 
-type Numbers = Float32Array | Int32Array;
-
 // The first import of this file's neighbours has declared every op.
 const VIEWS = new Set(opNames().filter((op) => opNamed(op)!.definition.view));
+
+const ARRAYS = { f32: Float32Array, i32: Int32Array, bf16: Uint16Array, i8: Int8Array } as const satisfies Record<DType, unknown>;
 
 class CpuBuffer implements Buffer {
   readonly dtype: BufferSpec['dtype'];
   readonly shape: BufferSpec['shape'];
-  readonly data: Numbers;
+  readonly data: Numbers | Uint16Array;
 
   constructor({ dtype, shape }: BufferSpec, memory: ArrayBuffer, offset = 0) {
     [this.dtype, this.shape] = [dtype, shape];
-    this.data = dtype === 'i32' ? new Int32Array(memory, offset, sizeOf(shape)) : new Float32Array(memory, offset, sizeOf(shape));
+    this.data = new ARRAYS[dtype](memory, offset, sizeOf(shape));
+  }
+
+  write(numbers: Numbers): void {
+    this.data.set(this.dtype === 'bf16' && numbers instanceof Float32Array ? bf16FromF32(numbers) : numbers);
+  }
+
+  read(): Numbers {
+    return this.data instanceof Uint16Array ? f32FromBf16(this.data) : this.data.slice();
   }
 
   get bytes(): number {
@@ -50,7 +58,7 @@ export function openCpu({ threads }: { threads?: number } = {}): CpuExecutor {
   const allocate = (spec: BufferSpec): CpuBuffer =>
     new CpuBuffer(
       spec,
-      memory(() => addon.alloc(4 * sizeOf(spec.shape)), `an array of ${spec.shape.join('×')}`),
+      memory(() => addon.alloc(bytesOf(spec)), `an array of ${spec.shape.join('×')}`),
     );
   // One program runs at a time: they share the threads.
   let queue: Promise<unknown> = Promise.resolve();
@@ -65,15 +73,14 @@ export function openCpu({ threads }: { threads?: number } = {}): CpuExecutor {
     load: async (program) => loadProgram(program, { addon, engine, known, inTurn }),
     put(data, spec) {
       const buffer = allocate(spec);
-      buffer.data.set(data);
+      buffer.write(data);
       return buffer;
     },
     zeros: allocate,
-    write: (buffer, data) => (buffer as CpuBuffer).data.set(data),
+    write: (buffer, data) => (buffer as CpuBuffer).write(data),
     get(buffer) {
-      const { data } = buffer as CpuBuffer;
-      invariant(data.length === sizeOf(buffer.shape), 'a result was read after its program was closed');
-      return data.slice();
+      invariant((buffer as CpuBuffer).data.length === sizeOf(buffer.shape), 'a result was read after its program was closed');
+      return (buffer as CpuBuffer).read();
     },
     peak: (seconds) => addon.probe(engine, 'peak', seconds),
     bandwidth: (seconds) => addon.probe(engine, 'bandwidth', seconds),
