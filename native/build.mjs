@@ -31,7 +31,7 @@ const COMMON = [
   '-Wall',
   '-Wno-psabi',
   '-Wno-unused-function',
-  ...(sanitize ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-omit-frame-pointer'] : ['-O3']),
+  ...(sanitize ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer'] : ['-O3']),
 ];
 const LINK = process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup', '-bundle'] : ['-shared', '-pthread'];
 

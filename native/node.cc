@@ -167,10 +167,12 @@ napi_value Alloc(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   if (small) __builtin_memset(memory, 0, size);
+  FORBID(memory + static_cast<size_t>(bytes), 64);
   const auto release = [](napi_env e, void* data, void* hint) {
     Mapping* m = static_cast<Mapping*>(hint);
     int64_t total;
     napi_adjust_external_memory(e, -static_cast<int64_t>(m->bytes), &total);
+    PERMIT(data, m->bytes);
     if (m->small)
       free(data);
     else

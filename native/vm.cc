@@ -101,7 +101,9 @@ char* map_memory(size_t bytes, size_t* mapped) {
 }
 
 void unmap_memory(char* memory, size_t mapped) {
-  if (memory) munmap(memory, mapped);
+  if (!memory) return;
+  PERMIT(memory, mapped);
+  munmap(memory, mapped);
 }
 
 Machine::~Machine() { release(); }
@@ -192,18 +194,37 @@ void* Machine::address(int value, const std::vector<void*>& arguments) const {
   return place.argument < 0 ? arena_ + place.offset : arguments[place.argument];
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+// Under the address sanitizer an instruction may touch its own operands and the scratch it asked for, and nothing else of the arena.
+void Machine::fence(const Step& s, const Call& call) {
+  FORBID(arena_, arena_mapped_);
+  FORBID(scratch_, scratch_mapped_);
+  PERMIT(scratch_, s.kernel->scratch ? s.kernel->scratch(call) : 0);
+  for (int v : s.in_values)
+    if (places_[v].argument < 0) PERMIT(arena_ + places_[v].offset, places_[v].bytes);
+  for (int v : s.out_values)
+    if (v >= 0 && places_[v].argument < 0) PERMIT(arena_ + places_[v].offset, places_[v].bytes);
+}
+#else
+void Machine::fence(const Step&, const Call&) {}
+#endif
+
 bool Machine::run(const std::vector<void*>& arguments, Team* team) {
   for (size_t i = 0; i < steps_.size(); ++i) {
+    PERMIT(arena_, arena_mapped_);
     if (cancelled_.load()) return false;
     Step& s = steps_[i];
     for (size_t k = 0; k < s.ins.size(); ++k) s.ins[k].data = address(s.in_values[k], arguments);
     for (size_t k = 0; k < s.outs.size(); ++k) s.outs[k].data = s.out_values[k] < 0 ? nullptr : address(s.out_values[k], arguments);
     const Call call{s.ins.data(), s.outs.data(), s.attrs.data(), static_cast<i32>(s.ins.size()), static_cast<i32>(s.outs.size()),
                     static_cast<i32>(s.attrs.size()), scratch_, team, block_ops_.data(), static_cast<i32>(block_ops_.size())};
+    fence(s, call);
     const double before = now();
     s.kernel->run(call);
     spent_[i] += now() - before;
   }
+  PERMIT(arena_, arena_mapped_);
+  PERMIT(scratch_, scratch_mapped_);
   for (const Copy& c : copies_) memcpy(arguments[c.argument], address(c.value, arguments), places_[c.value].bytes);
   ++runs_;
   return true;

@@ -6,6 +6,16 @@
 
 #include "kernel.h"
 
+// What the address sanitizer lets the program touch; nothing in other builds.
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define FORBID(memory, bytes) ASAN_POISON_MEMORY_REGION(memory, bytes)
+#define PERMIT(memory, bytes) ASAN_UNPOISON_MEMORY_REGION(memory, bytes)
+#else
+#define FORBID(memory, bytes)
+#define PERMIT(memory, bytes)
+#endif
+
 namespace openmoe {
 
 // Layout of an encoded program, all numbers doubles (src/exec/cpu/encode.ts writes it):
@@ -68,6 +78,7 @@ class Machine {
   };
   void* address(int value, const std::vector<void*>& arguments) const;
   std::string allocate();
+  void fence(const Step& step, const Call& call);
 
   std::vector<Array> values_;
   std::vector<Place> places_;

@@ -28,8 +28,8 @@ export interface Addon {
   probe(engine: Engine, what: 'bandwidth', seconds: number): { read: number; update: number };
 }
 
-// From src/exec/cpu and from dist/src/exec/cpu.
-const PLACES = ['../../../build/openmoe.node', '../../../../build/openmoe.node'];
+// From src/exec/cpu and from dist/src/exec/cpu. OPENMOE_BUILD names another folder: that of `npm run sanitize`.
+const PLACES = ['../../..', '../../../..'].map((root) => `${root}/${process.env['OPENMOE_BUILD'] ?? 'build'}/openmoe.node`);
 
 /** Throws UserError E_NO_ENGINE (exit 3) when the addon was not built. */
 export function loadAddon(): Addon {
