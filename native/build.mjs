@@ -28,6 +28,7 @@ const COMMON = [
   '-fno-rtti',
   '-fno-math-errno',
   '-ffp-contract=fast',
+  '-fwrapv', // exponents of floats are added as integers, and ids may be anything: overflow wraps
   '-Wall',
   '-Wno-psabi',
   '-Wno-unused-function',

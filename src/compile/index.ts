@@ -1,5 +1,7 @@
 /** compile: graph → flat program, and the passes that executors call at load. Must not know any op by name, nor any device. */
 export * from '../ops/index.ts';
+export { checkProgram } from './check.ts';
+export { readProgram, writeProgram } from './file.ts';
 export { flopsOf } from './flops.ts';
 export { fuse } from './fuse.ts';
 export { gradient } from './gradient.ts';

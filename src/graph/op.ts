@@ -1,6 +1,6 @@
 /** Ops: a name, a typed signature, and rules that say what the op means, costs and how it is differentiated. */
 import { bind, type Dims, shapeOf, type Signature, type Tensors } from './signature.ts';
-import type { Attrs, DType, Node, Shape, Tensor } from './tensor.ts';
+import { type Attrs, type DType, type Node, sameShape, type Shape, type Tensor } from './tensor.ts';
 
 /** Memory that a reference rule reads and writes: Float32Array, Float64Array (gradient checks) or Int32Array. */
 export interface Numbers {
@@ -11,6 +11,11 @@ export interface Numbers {
 type Arrays<S extends Signature> = { readonly [K in keyof S]: Numbers };
 type Shapes<S extends Signature> = { readonly [K in keyof S]: Shape };
 export type Spec = { readonly dtype: DType; readonly shape: Shape };
+
+/** `flag` 0 or 1 · `whole` 0, 1, … · `count` 1, 2, … · `number` anything; `flags` and `wholes` are lists with one entry per axis of some shape. */
+export type AttrKind = 'flag' | 'whole' | 'count' | 'number' | 'flags' | 'wholes';
+
+export type AttrKinds<A> = { readonly [K in keyof A]: AttrKind };
 
 /** How an executor may treat an op; passes read these properties and never a name. */
 export interface Traits {
@@ -68,8 +73,8 @@ export interface Rules<I extends Signature, O extends Signature, A> {
 }
 
 export interface Definition<A> extends Traits {
-  /** Attribute names in the order in which kernels receive them. */
-  readonly attrs?: readonly (keyof A & string)[];
+  /** What each attribute may be, in the order in which kernels receive them. */
+  readonly attrs?: AttrKinds<A>;
   /** Shapes of the outputs where letters cannot say them. Throws TypeError on a bad operand. */
   infer?(x: Readonly<Record<string, Spec>>, attrs: A): Readonly<Record<string, Spec>>;
 }
@@ -156,6 +161,39 @@ export function apply(of: AnyOp, inputs: readonly Tensor[], attrs: Attrs): reado
 /** The letters of an instruction's signature bound to its operands' shapes. */
 export const dimsOf = (of: AnyOp, inputs: readonly Spec[]): Record<string, number> =>
   bind(of.op, of.signature, Object.fromEntries(of.inputs.map((k, i) => [k, { ...inputs[i]!, index: 0 }])));
+
+/** Throws TypeError unless these operands have one shape. */
+export function requireAlike(name: string, x: Readonly<Record<string, Spec>>, operands: readonly string[]): void {
+  const [first, ...others] = operands;
+  for (const k of others)
+    if (!sameShape(x[k]!.shape, x[first!]!.shape))
+      throw new TypeError(`[${name}] ${k}: expected the shape [${x[first!]!.shape}] of ${first}, got [${x[k]!.shape}]`);
+}
+
+/** Throws TypeError unless `list` has an entry for each axis of `shape`, or the number `list` is one of its axes. */
+export function requireAxes(name: string, shape: Shape, list: number | readonly number[]): void {
+  if (typeof list === 'number' ? list >= shape.length : list.length !== shape.length)
+    throw new TypeError(`[${name}] ${typeof list === 'number' ? 'axis' : 'axes'}: [${list}] does not go with the shape [${shape}]`);
+}
+
+const MOST = 2 ** 31 - 1;
+const whole = (x: unknown, least: number, most = MOST): boolean => Number.isInteger(x) && (x as number) >= least && (x as number) <= most;
+const ALLOWED: Readonly<Record<AttrKind, (x: unknown) => boolean>> = {
+  flag: (x) => whole(x, 0, 1),
+  whole: (x) => whole(x, 0),
+  count: (x) => whole(x, 1),
+  number: (x) => typeof x === 'number',
+  flags: (x) => Array.isArray(x) && x.every((n) => whole(n, 0, 1)),
+  wholes: (x) => Array.isArray(x) && x.every((n) => whole(n, 0)),
+};
+
+/** Throws TypeError when an attribute is missing, unknown, or not of its kind: programs may come from a file. */
+export function checkAttrs({ op: name, definition }: AnyOp, attrs: Readonly<Record<string, unknown>>): void {
+  const kinds: Readonly<Record<string, AttrKind>> = definition.attrs ?? {};
+  for (const k of Object.keys(attrs)) if (!Object.hasOwn(kinds, k)) throw new TypeError(`[${name}] ${k}: no such attribute`);
+  for (const [k, kind] of Object.entries(kinds))
+    if (!ALLOWED[kind](attrs[k])) throw new TypeError(`[${name}] ${k}: expected ${kind}, got ${JSON.stringify(attrs[k])}`);
+}
 
 /** What rules are told of one application: operands and results in the order of the signature. */
 export function contextOf(of: AnyOp, operands: readonly Spec[], results: readonly Spec[], attrs: Attrs) {

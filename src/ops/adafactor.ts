@@ -1,5 +1,5 @@
 /** adafactor, adafactor_factored: one update as T5X does it.   B matrices of R rows and C columns, each with its own statistics. */
-import { op, rules, type Numbers, type Tensor } from '../graph/index.ts';
+import { op, requireAlike, rules, sizeOf, type Numbers, type Tensor } from '../graph/index.ts';
 import { exact, f } from './cases.ts';
 
 interface AdafactorAttrs {
@@ -21,9 +21,17 @@ const factoredOp = op(
   { w: 'f[*]', g: 'f[*]', vRow: 'f[*]', vCol: 'f[*]', lr: 'f[]', decay: 'f[]' },
   { w: 'f[*]', vRow: 'f[*]', vCol: 'f[*]' },
   {
-    attrs: ['batch', 'rows', 'cols', 'eps1', 'eps2', 'clip'],
+    attrs: { batch: 'whole', rows: 'whole', cols: 'whole', eps1: 'number', eps2: 'number', clip: 'number' },
     updates: { w: 'w', vRow: 'vRow', vCol: 'vCol' },
-    infer: (x, _: FactoredAttrs) => ({ w: x['w']!, vRow: x['vRow']!, vCol: x['vCol']! }),
+    infer(x, { batch, rows, cols }: FactoredAttrs) {
+      requireAlike('adafactor_factored', x, ['w', 'g']);
+      const sizes = [x['w'], x['vRow'], x['vCol']].map((t) => sizeOf(t!.shape));
+      if (sizes.join() !== [batch * rows * cols, batch * rows, batch * cols].join())
+        throw new TypeError(
+          `[adafactor_factored] w, vRow and vCol: ${sizes} entries are not ${batch} matrices of ${rows}×${cols} with their rows and columns`,
+        );
+      return { w: x['w']!, vRow: x['vRow']!, vCol: x['vCol']! };
+    },
   },
 );
 const plainOp = op(
@@ -31,9 +39,14 @@ const plainOp = op(
   { w: 'f[*]', g: 'f[*]', v: 'f[*]', lr: 'f[]', decay: 'f[]' },
   { w: 'f[*]', v: 'f[*]' },
   {
-    attrs: ['batch', 'eps1', 'eps2', 'clip'],
+    attrs: { batch: 'whole', eps1: 'number', eps2: 'number', clip: 'number' },
     updates: { w: 'w', v: 'v' },
-    infer: (x, _: AdafactorAttrs) => ({ w: x['w']!, v: x['v']! }),
+    infer(x, { batch }: AdafactorAttrs) {
+      requireAlike('adafactor', x, ['w', 'g', 'v']);
+      const size = sizeOf(x['w']!.shape);
+      if (batch < 1 ? size > 0 : size % batch !== 0) throw new TypeError(`[adafactor] batch: ${size} entries are not ${batch} tensors`);
+      return { w: x['w']!, v: x['v']! };
+    },
   },
 );
 

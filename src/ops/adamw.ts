@@ -1,5 +1,5 @@
 /** adamw: Adam with decoupled weight decay (Loshchilov and Hutter 2019, arXiv 1711.05101). */
-import { op, rules, type Tensor } from '../graph/index.ts';
+import { op, requireAlike, rules, type Tensor } from '../graph/index.ts';
 import { exact, f } from './cases.ts';
 
 interface AdamwAttrs {
@@ -13,9 +13,12 @@ const adamwOp = op(
   { w: 'f[*]', g: 'f[*]', m: 'f[*]', v: 'f[*]', lr: 'f[]', step: 'f[]' },
   { w: 'f[*]', m: 'f[*]', v: 'f[*]' },
   {
-    attrs: ['beta1', 'beta2', 'eps', 'weightDecay'],
+    attrs: { beta1: 'number', beta2: 'number', eps: 'number', weightDecay: 'number' },
     updates: { w: 'w', m: 'm', v: 'v' },
-    infer: (x, _: AdamwAttrs) => ({ w: x['w']!, m: x['m']!, v: x['v']! }),
+    infer(x, _: AdamwAttrs) {
+      requireAlike('adamw', x, ['w', 'g', 'm', 'v']);
+      return { w: x['w']!, m: x['m']!, v: x['v']! };
+    },
   },
 );
 rules(adamwOp, {

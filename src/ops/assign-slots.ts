@@ -13,7 +13,7 @@ const slotsOp = op(
   { chosen: 'i[T,K]' },
   { assignments: 'i[*]', where: 'i[*]', slot: 'i[*]', kept: 'i[*]', sizes: 'i[*]' },
   {
-    attrs: ['experts', 'group', 'capacity'],
+    attrs: { experts: 'count', group: 'count', capacity: 'whole' },
     infer(x, { experts, group }: SlotAttrs) {
       const [tokens, choices] = x['chosen']!.shape as [number, number];
       if (group < 1 || tokens % group !== 0)

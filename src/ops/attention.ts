@@ -1,5 +1,5 @@
 /** attention: causal, within segments, by running softmax.   B rows, Q queries, S keys, D = heads · head size. */
-import { op, rules, type Numbers, type Tensor } from '../graph/index.ts';
+import { op, rules, sameShape, type Numbers, type Spec, type Tensor } from '../graph/index.ts';
 import { exact, f } from './cases.ts';
 
 interface AttentionAttrs {
@@ -7,24 +7,33 @@ interface AttentionAttrs {
   readonly scale: number;
 }
 const operands = { q: 'f[B,Q,D]', k: 'f[B,S,D]', v: 'f[B,S,D]', querySegments: 'i[B,Q]', keySegments: 'i[B,S]', start: 'i[]' } as const;
+/** f[B,heads,Q]. */
+function perHead(x: Readonly<Record<string, Spec>>, { heads }: AttentionAttrs): Spec {
+  const [rows, queries, features] = x['q']!.shape as [number, number, number];
+  if (features % heads !== 0) throw new TypeError(`[attention] q: ${features} features are not ${heads} heads`);
+  return { dtype: 'f32', shape: [rows, heads, queries] };
+}
 const attentionOp = op(
   'attention',
   operands,
   { y: 'f[B,Q,D]', lse: 'f[*]' },
   {
-    attrs: ['heads', 'scale'],
-    infer(x, { heads }: AttentionAttrs) {
-      const [rows, queries, features] = x['q']!.shape as [number, number, number];
-      if (features % heads !== 0) throw new TypeError(`[attention] q: ${features} features are not ${heads} heads`);
-      return { y: { dtype: 'f32', shape: x['q']!.shape }, lse: { dtype: 'f32', shape: [rows, heads, queries] } };
-    },
+    attrs: { heads: 'count', scale: 'number' },
+    infer: (x, attrs: AttentionAttrs) => ({ y: x['q']!, lse: perHead(x, attrs) }),
   },
 );
 const gradOp = op(
   'attention_grad',
   { ...operands, y: 'f[B,Q,D]', lse: 'f[*]', dy: 'f[B,Q,D]' },
   { dq: 'f[B,Q,D]', dk: 'f[B,S,D]', dv: 'f[B,S,D]' },
-  { attrs: ['heads', 'scale'] as const satisfies readonly (keyof AttentionAttrs)[] },
+  {
+    attrs: { heads: 'count', scale: 'number' },
+    infer(x, attrs: AttentionAttrs) {
+      if (!sameShape(x['lse']!.shape, perHead(x, attrs).shape))
+        throw new TypeError(`[attention_grad] lse: expected [B,heads,Q], got [${x['lse']!.shape}]`);
+      return { dq: x['q']!, dk: x['k']!, dv: x['v']! };
+    },
+  },
 );
 
 interface Problem {

@@ -13,7 +13,7 @@ const broadcastOp = op(
   { x: 'any[*]' },
   { y: 'any[*]' },
   {
-    attrs: ['shape'],
+    attrs: { shape: 'wholes' },
     broadcast: true,
     infer(x, { shape }: BroadcastAttrs) {
       const from = x['x']!.shape;

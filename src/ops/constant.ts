@@ -1,5 +1,5 @@
 /** constant, iota: values that need no operand. */
-import { op, rules, DTYPES, sizeOf, type DType, type Shape, type Tensor } from '../graph/index.ts';
+import { op, requireAxes, rules, DTYPES, sizeOf, type DType, type Shape, type Tensor } from '../graph/index.ts';
 import { strides } from './strides.ts';
 
 interface ConstantAttrs {
@@ -12,9 +12,12 @@ const constantOp = op(
   {},
   { y: 'any[*]' },
   {
-    attrs: ['value', 'dtype', 'shape'],
+    attrs: { value: 'number', dtype: 'whole', shape: 'wholes' },
     splat: true,
-    infer: (_, { dtype, shape }: ConstantAttrs) => ({ y: { dtype: DTYPES[dtype]!, shape } }),
+    infer(_, { dtype, shape }: ConstantAttrs) {
+      if (dtype > 1) throw new TypeError(`[constant] dtype: expected 0 (f32) or 1 (i32), got ${dtype}`);
+      return { y: { dtype: DTYPES[dtype]!, shape } };
+    },
   },
 );
 rules(constantOp, {
@@ -40,8 +43,11 @@ const iotaOp = op(
   {},
   { y: 'i[*]' },
   {
-    attrs: ['axis', 'shape'],
-    infer: (_, { shape }: IotaAttrs) => ({ y: { dtype: 'i32', shape } }),
+    attrs: { axis: 'whole', shape: 'wholes' },
+    infer(_, { axis, shape }: IotaAttrs) {
+      requireAxes('iota', shape, axis);
+      return { y: { dtype: 'i32', shape } };
+    },
   },
 );
 rules(iotaOp, {

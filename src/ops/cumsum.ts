@@ -1,5 +1,5 @@
 /** cumsum: running sums along an axis, inclusive or exclusive, from either end. */
-import { op, rules, type Tensor } from '../graph/index.ts';
+import { op, requireAxes, rules, type Tensor } from '../graph/index.ts';
 import { f, i } from './cases.ts';
 import { strides, walk } from './strides.ts';
 
@@ -13,8 +13,11 @@ const cumsumOp = op(
   { x: 'any[*]' },
   { y: 'any[*]' },
   {
-    attrs: ['axis', 'exclusive', 'reverse'],
-    infer: (x, _: CumsumAttrs) => ({ y: { dtype: x['x']!.dtype, shape: x['x']!.shape } }),
+    attrs: { axis: 'whole', exclusive: 'flag', reverse: 'flag' },
+    infer(x, { axis }: CumsumAttrs) {
+      requireAxes('cumsum', x['x']!.shape, axis);
+      return { y: x['x']! };
+    },
   },
 );
 rules(cumsumOp, {

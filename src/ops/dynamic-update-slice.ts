@@ -10,7 +10,8 @@ const updateOp = op(
     updates: { y: 'x' },
     infer(x) {
       const [into, rows] = [x['x']!.shape, x['update']!.shape];
-      if (rows[0]! > into[0]! || into.slice(1).join() !== rows.slice(1).join())
+      if (x['x']!.dtype !== x['update']!.dtype) throw new TypeError('[dynamic_update_slice] x and update differ in dtype');
+      if (!(rows[0]! <= into[0]!) || into.slice(1).join() !== rows.slice(1).join())
         throw new TypeError(`[dynamic_update_slice] update [${rows}] does not fit into x [${into}]`);
       return { y: { dtype: x['x']!.dtype, shape: into } };
     },

@@ -163,7 +163,10 @@ const selectOp = op(
   { y: 'any[*]' },
   {
     elementwise: true,
-    infer: (x) => same(x, x['a']!.dtype),
+    infer(x) {
+      if (x['a']!.dtype !== x['b']!.dtype) throw new TypeError(`[select] a and b differ in dtype: ${x['a']!.dtype} and ${x['b']!.dtype}`);
+      return same(x, x['a']!.dtype);
+    },
   },
 );
 rules(selectOp, {

@@ -10,7 +10,11 @@ const gatherOp = op(
   { x: 'any[*]', indices: 'i[*]' },
   { y: 'any[*]' },
   {
-    infer: (x) => ({ y: { dtype: x['x']!.dtype, shape: [...x['indices']!.shape, ...x['x']!.shape.slice(1)] } }),
+    infer(x) {
+      const { dtype, shape } = x['x']!;
+      if (shape.length === 0) throw new TypeError('[gather] x: expected rows, got a scalar');
+      return { y: { dtype, shape: [...x['indices']!.shape, ...shape.slice(1)] } };
+    },
   },
 );
 rules(gatherOp, {
@@ -40,7 +44,7 @@ const scatterOp = op(
   { x: 'f[*]', indices: 'i[*]' },
   { y: 'f[*]' },
   {
-    attrs: ['rows'],
+    attrs: { rows: 'whole' },
     infer(x, { rows }: ScatterAttrs) {
       const { shape } = x['x']!;
       const lead = x['indices']!.shape;

@@ -11,7 +11,7 @@ const groupedOp = op(
   { x: 'f[S,D]', w: 'f[E,I,J]', sizes: 'i[E]' },
   { y: 'f[*]' },
   {
-    attrs: ['trans'],
+    attrs: { trans: 'flag' },
     infer(x, { trans }: GroupedAttrs) {
       const [rows, inner] = x['x']!.shape as [number, number];
       const [, first, second] = x['w']!.shape as [number, number, number];

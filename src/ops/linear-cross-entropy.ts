@@ -1,5 +1,5 @@
 /** linear_cross_entropy: output projection, cross-entropy and z-loss in tiles, with both gradients in the same pass.   T tokens, D features, V vocabulary. */
-import { op, rules, type Tensor } from '../graph/index.ts';
+import { type AttrKinds, op, rules, type Tensor } from '../graph/index.ts';
 import { exact, f, i, shifted } from './cases.ts';
 import { add, mul } from './elementwise.ts';
 
@@ -10,7 +10,7 @@ const lossOp = op(
   'linear_cross_entropy',
   { h: 'f[T,D]', w: 'f[D,V]', targets: 'i[T]', scale: 'f[T]' },
   { loss: 'f[]', ce: 'f[T]', logZ: 'f[T]', dh: 'f[T,D]', dw: 'f[D,V]' },
-  { attrs: ['zLoss'] as const satisfies readonly (keyof CrossEntropyAttrs)[] },
+  { attrs: { zLoss: 'number' } as AttrKinds<CrossEntropyAttrs> },
 );
 rules(lossOp, {
   // loss is all that trains; ce and logZ are observations. dh and dw nobody reads are not computed.

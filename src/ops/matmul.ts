@@ -16,7 +16,7 @@ const matmulOp = op(
   { a: 'f[*]', b: 'f[*]' },
   { y: 'f[*]' },
   {
-    attrs: ['transA', 'transB'],
+    attrs: { transA: 'flag', transB: 'flag' },
     infer(x, attrs: MatmulAttrs) {
       const [a, b] = [x['a']!.shape, x['b']!.shape];
       const { M, K, KB, N } = sizes(a, b, attrs);

@@ -1,5 +1,5 @@
 /** reduce_sum, reduce_max: over axes that stay with size 1; `sum` and `mean` drop them. */
-import { op, rules, sizeOf, type Numbers, type Shape, type Tensor } from '../graph/index.ts';
+import { op, requireAxes, rules, sizeOf, type Numbers, type Shape, type Tensor } from '../graph/index.ts';
 import { broadcast } from './broadcast.ts';
 import { f, i } from './cases.ts';
 import { equal, mul, select } from './elementwise.ts';
@@ -17,8 +17,11 @@ const declare = (name: 'reduce_sum' | 'reduce_max') =>
     { x: 'any[*]' },
     { y: 'any[*]' },
     {
-      attrs: ['axes'],
-      infer: (x, { axes }: ReduceAttrs) => ({ y: { dtype: x['x']!.dtype, shape: x['x']!.shape.map((d, a) => (axes[a] ? 1 : d)) } }),
+      attrs: { axes: 'flags' },
+      infer(x, { axes }: ReduceAttrs) {
+        requireAxes(name, x['x']!.shape, axes);
+        return { y: { dtype: x['x']!.dtype, shape: x['x']!.shape.map((d, a) => (axes[a] ? 1 : d)) } };
+      },
     },
   );
 const fold = (

@@ -10,7 +10,7 @@ const reshapeOp = op(
   { x: 'all[*]' },
   { y: 'all[*]' },
   {
-    attrs: ['shape'],
+    attrs: { shape: 'wholes' },
     view: true,
     infer(x, { shape }: ReshapeAttrs) {
       if (sizeOf(x['x']!.shape) !== sizeOf(shape)) throw new TypeError(`[reshape] x: [${x['x']!.shape}] has not the size of [${shape}]`);

@@ -1,5 +1,5 @@
 /** rms_norm: each row over its root mean square.   N rows, D features. */
-import { op, rules, type Tensor } from '../graph/index.ts';
+import { type AttrKinds, op, rules, type Tensor } from '../graph/index.ts';
 import { broadcast } from './broadcast.ts';
 import { f } from './cases.ts';
 import { add, mul, rsqrt, sub } from './elementwise.ts';
@@ -8,18 +8,13 @@ import { reduceSum, sum } from './reduce.ts';
 interface NormAttrs {
   readonly eps: number;
 }
-const normOp = op(
-  'rms_norm',
-  { x: 'f[N,D]', scale: 'f[D]' },
-  { y: 'f[N,D]' },
-  { attrs: ['eps'] as const satisfies readonly (keyof NormAttrs)[] },
-);
+const normOp = op('rms_norm', { x: 'f[N,D]', scale: 'f[D]' }, { y: 'f[N,D]' }, { attrs: { eps: 'number' } as AttrKinds<NormAttrs> });
 const gradOp = op(
   'rms_norm_grad',
   { x: 'f[N,D]', scale: 'f[D]', dy: 'f[N,D]' },
   { dx: 'f[N,D]', dscale: 'f[D]' },
   {
-    attrs: ['eps'] as const satisfies readonly (keyof NormAttrs)[],
+    attrs: { eps: 'number' } as AttrKinds<NormAttrs>,
   },
 );
 const cases = { x: f(13, 37), scale: f(37) };

@@ -13,7 +13,7 @@ const ropeOp = op(
   { x: 'f[N,D]', positions: 'i[N]' },
   { y: 'f[N,D]' },
   {
-    attrs: ['heads', 'theta', 'sign'],
+    attrs: { heads: 'count', theta: 'number', sign: 'number' },
     infer(x, { heads }: RopeAttrs) {
       const [rows, features] = x['x']!.shape as [number, number];
       if (features % (2 * heads) !== 0) throw new TypeError(`[rope] x: ${features} features are not ${heads} heads of even size`);

@@ -1,5 +1,5 @@
 /** slice, pad, concat: rectangles of an array. */
-import { op, rules, type Shape, type Tensor } from '../graph/index.ts';
+import { op, requireAxes, rules, type Shape, type Tensor } from '../graph/index.ts';
 import { f } from './cases.ts';
 import { dot, strides, walk } from './strides.ts';
 
@@ -12,7 +12,7 @@ const sliceOp = op(
   { x: 'any[*]' },
   { y: 'any[*]' },
   {
-    attrs: ['start', 'size'],
+    attrs: { start: 'wholes', size: 'wholes' },
     infer(x, { start, size }: SliceAttrs) {
       const { dtype, shape } = x['x']!;
       if (start.length !== shape.length || size.length !== shape.length || shape.some((d, a) => start[a]! < 0 || start[a]! + size[a]! > d))
@@ -61,10 +61,12 @@ const padOp = op(
   { x: 'any[*]' },
   { y: 'any[*]' },
   {
-    attrs: ['before', 'after', 'value'],
-    infer: (x, { before, after }: PadAttrs) => ({
-      y: { dtype: x['x']!.dtype, shape: x['x']!.shape.map((d, a) => before[a]! + d + after[a]!) },
-    }),
+    attrs: { before: 'wholes', after: 'wholes', value: 'number' },
+    infer(x, { before, after }: PadAttrs) {
+      const { dtype, shape } = x['x']!;
+      for (const list of [before, after]) requireAxes('pad', shape, list);
+      return { y: { dtype, shape: shape.map((d, a) => before[a]! + d + after[a]!) } };
+    },
   },
 );
 rules(padOp, {
@@ -88,9 +90,10 @@ const concatOp = op(
   { a: 'any[*]', b: 'any[*]' },
   { y: 'any[*]' },
   {
-    attrs: ['axis'],
+    attrs: { axis: 'whole' },
     infer(x, { axis }: ConcatAttrs) {
       const { dtype, shape } = x['a']!;
+      requireAxes('concat', shape, axis);
       const other = x['b']!;
       if (dtype !== other.dtype || shape.length !== other.shape.length || shape.some((d, i) => i !== axis && d !== other.shape[i]))
         throw new TypeError(`[concat] a [${shape}] and b [${other.shape}] differ beside axis ${axis}`);

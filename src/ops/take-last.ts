@@ -25,7 +25,7 @@ const putOp = op(
   { x: 'f[N,K]', indices: 'i[N,K]' },
   { y: 'f[*]' },
   {
-    attrs: ['size'],
+    attrs: { size: 'whole' },
     infer: (x, { size }: PutAttrs) => ({ y: { dtype: 'f32', shape: [x['x']!.shape[0]!, size] } }),
   },
 );

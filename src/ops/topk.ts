@@ -11,7 +11,7 @@ const topkOp = op(
   { x: 'f[N,E]' },
   { values: 'f[*]', indices: 'i[*]' },
   {
-    attrs: ['k'],
+    attrs: { k: 'count' },
     infer(x, { k }: TopkAttrs) {
       const [rows, entries] = x['x']!.shape as [number, number];
       if (k > entries) throw new TypeError(`[topk] k: ${k} of ${entries} entries`);

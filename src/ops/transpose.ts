@@ -11,7 +11,7 @@ const transposeOp = op(
   { x: 'any[*]' },
   { y: 'any[*]' },
   {
-    attrs: ['perm'],
+    attrs: { perm: 'wholes' },
     infer(x, { perm }: TransposeAttrs) {
       const { dtype, shape } = x['x']!;
       if ([...perm].sort((a, b) => a - b).join() !== shape.map((_, i) => i).join())

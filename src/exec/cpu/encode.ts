@@ -27,7 +27,7 @@ export function encode(program: Program, plan: Plan): Encoded {
     ...program.arguments.map((a) => bytesOf(a)),
     ...values.flatMap((v) => valueWords(v, plan)),
     ...instructions.flatMap((i) => {
-      const attrs = 'steps' in i ? fusedWords(i, nameOf) : (opNamed(i.op)!.definition.attrs ?? []).flatMap((k) => i.attrs[k]!);
+      const attrs = 'steps' in i ? fusedWords(i, nameOf) : Object.keys(opNamed(i.op)!.definition.attrs ?? {}).flatMap((k) => i.attrs[k]!);
       const out = i.out.map((v) => (v ? indexOf.get(v.id)! : -1));
       return [nameOf(i.op), i.in.length, out.length, attrs.length, ...i.in.map((id) => indexOf.get(id)!), ...out, ...attrs];
     }),

@@ -1,9 +1,8 @@
 /** The cpu executor: fuses, plans memory, and lets the C++ machine run programs on its own threads. */
 import { bf16FromF32, EXIT, f32FromBf16, invariant, UserError } from '../../base/index.ts';
-import { bytesOf, type DType, fuse, lower, opNamed, opNames, plan, type Program, sizeOf } from '../../compile/index.ts';
+import { bytesOf, checkProgram, type DType, fuse, lower, opNamed, opNames, plan, type Program, sizeOf } from '../../compile/index.ts';
 import type { Buffer, Buffers, BufferSpec, Executor, Loaded, Numbers } from '../contract.ts';
 import { type Addon, type CpuFacts, cpuFacts, type Engine, loadAddon } from './addon.ts';
-import { checkProgram } from './check.ts';
 import { encode } from './encode.ts';
 
 export { type CpuFacts, loadAddon } from './addon.ts';
