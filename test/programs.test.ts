@@ -3,13 +3,11 @@ import { expect, test } from 'vitest';
 import { RECIPES } from '../recipes/index.ts';
 import { print } from '../src/exec/index.ts';
 import { makeOptimizer } from '../src/train/optimizers/index.ts';
-import { stepProgram } from '../src/train/step.ts';
+import { stepConfig, stepProgram } from '../src/train/step.ts';
 import { modelOf } from '../src/train/index.ts';
 
 test.each(['tiny', 'tiny-dense', 'quickstart'])('the training step of %s', async (name) => {
   const recipe = RECIPES[name]!;
-  const { batch, accumulate } = recipe.train;
-  const config = { batch, length: recipe.data.length, accumulate, losses: recipe.losses, padded: false };
-  const printed = print(stepProgram(modelOf(recipe), makeOptimizer(recipe.optimizer), config));
+  const printed = print(stepProgram(modelOf(recipe), makeOptimizer(recipe.optimizer), stepConfig(recipe)));
   await expect(printed).toMatchFileSnapshot(`goldens/programs/${name}.txt`);
 });
