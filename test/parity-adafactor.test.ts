@@ -148,6 +148,7 @@ async function trainTwenty(
     accumulate: 1,
     losses: { z: 1e-4, balance: 0.01, routerZ: 1e-4 },
     padded: true,
+    recompute: 'none',
   });
   const loaded = await executor.load(program);
   const buffers = buffersFor(executor, program, await goldenWeights(model, 'jax/m1/weights_hf.safetensors'));

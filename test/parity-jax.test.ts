@@ -157,7 +157,7 @@ async function gradients(executor: Executor, name: Name, microbatches: 1 | 2): P
   const kind = GRADIENTS[name];
   const model = jaxModel(name);
   const { rows, length } = scalarsOf(name, kind);
-  const config = { batch: rows / microbatches, length, accumulate: microbatches, losses: LOSSES, padded: true };
+  const config = { batch: rows / microbatches, length, accumulate: microbatches, losses: LOSSES, padded: true, recompute: 'none' } as const;
   const weights = Object.fromEntries(await goldenWeights(model, `jax/${name}/weights_hf.safetensors`));
   const batch = jaxBatch(goldens(`jax/${name}/${kind}.batch.safetensors`));
   return evaluate(executor, stepProgram(model, gradientInPlace, config), { ...weights, ...batch, lr: Float32Array.of(0) });

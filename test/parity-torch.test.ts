@@ -103,7 +103,14 @@ async function lossAndGradients(executor: Executor) {
     segments: new Int32Array(tokens.length).fill(1),
     weights: Float32Array.from(tokens, (_, i) => (isLast(i) ? 0 : 1)),
   };
-  const config = { batch: rows, length, accumulate: 1, losses: { z: 1e-4, balance: 0.01, routerZ: 1e-4 }, padded: false };
+  const config = {
+    batch: rows,
+    length,
+    accumulate: 1,
+    losses: { z: 1e-4, balance: 0.01, routerZ: 1e-4 },
+    padded: false,
+    recompute: 'none',
+  } as const;
   return evaluate(executor, stepProgram(model, gradientInPlace, config), { ...weights, ...batch, lr: Float32Array.of(0) });
 }
 

@@ -1,15 +1,19 @@
-/** Printed training steps of three recipes: what a change of a pass or an op does to them is seen in review. Renew with `npx vitest run test/programs -u`. */
+/** Printed training steps of three recipes, pass by pass: what a change of a pass or an op does to them is seen in review. Renew with `npx vitest run test/programs -u`. */
 import { expect, test } from 'vitest';
 import { RECIPES } from '../recipes/index.ts';
-import { print } from '../src/exec/index.ts';
+import { fuse, lower, plan, print } from '../src/exec/index.ts';
 import { makeOptimizer } from '../src/train/optimizers/index.ts';
-import { stepProgram } from '../src/train/step.ts';
-import { modelOf } from '../src/train/index.ts';
+import { stepConfig, stepProgram } from '../src/train/step.ts';
+import { checkRecipe, modelOf, override } from '../src/train/index.ts';
 
-test.each(['tiny', 'tiny-dense', 'quickstart'])('the training step of %s', async (name) => {
-  const recipe = RECIPES[name]!;
-  const { batch, accumulate } = recipe.train;
-  const config = { batch, length: recipe.data.length, accumulate, losses: recipe.losses, padded: false };
-  const printed = print(stepProgram(modelOf(recipe), makeOptimizer(recipe.optimizer), config));
-  await expect(printed).toMatchFileSnapshot(`goldens/programs/${name}.txt`);
+test.each([
+  ['moe', 'tiny', []],
+  ['moe-recomputed', 'tiny', ['train.recompute=layer']],
+  ['dense-adamw', 'tiny-dense', ['optimizer.kind=adamw']],
+])('the training step of %s', async (name, base, settings) => {
+  const recipe = checkRecipe(override(RECIPES[base]!, settings), name);
+  const program = stepProgram(modelOf(recipe), makeOptimizer(recipe.optimizer), stepConfig(recipe));
+  const fused = fuse(lower(program, () => true));
+  await expect(print(program)).toMatchFileSnapshot(`goldens/programs/${name}.simplified.txt`);
+  await expect(print(fused, plan(fused))).toMatchFileSnapshot(`goldens/programs/${name}.planned.txt`);
 });

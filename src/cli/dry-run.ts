@@ -16,7 +16,9 @@ type Estimate =
 
 export async function dryRun(recipe: Recipe, threads: number): Promise<Answer> {
   const { counts } = modelOf(recipe);
+  const started = performance.now();
   const memory = await planMemory(recipe);
+  const compiling = (performance.now() - started) / 1000;
   const limit = memoryLimit();
   const fits = memory.total <= limit;
   const flops = flopsPerToken(recipe);
@@ -30,10 +32,11 @@ export async function dryRun(recipe: Recipe, threads: number): Promise<Answer> {
     steps: recipe.train.steps,
     tokens,
     memory: { ...memory, limit },
+    compile_seconds: compiling,
     fits,
     estimate,
   };
-  return { schema: 'openmoe.dry-run/1', data, text: text(recipe, { counts, memory, limit, fits, flops, estimate, tokens }) };
+  return { schema: 'openmoe.dry-run/1', data, text: text(recipe, { counts, memory, limit, fits, flops, estimate, tokens, compiling }) };
 }
 
 /** A probe must be short: beyond this many seconds a step, by the peak, the estimate is arithmetic. */
@@ -70,11 +73,13 @@ interface Cost {
   readonly flops: number;
   readonly estimate: Estimate;
   readonly tokens: number;
+  /** Seconds to trace, differentiate, fuse and plan the programs of training and validation. */
+  readonly compiling: number;
 }
 
 const digits = (n: number): string => n.toLocaleString('en-US');
 
-function text(recipe: Recipe, { counts, memory, limit, fits, flops, estimate, tokens }: Cost): string {
+function text(recipe: Recipe, { counts, memory, limit, fits, flops, estimate, tokens, compiling }: Cost): string {
   const { steps } = recipe.train;
   return inColumns([
     ['recipe', recipe.name],
@@ -92,6 +97,7 @@ function text(recipe: Recipe, { counts, memory, limit, fits, flops, estimate, to
     ['  optimizer', formatBytes(memory.optimizer)],
     ['  step', formatBytes(memory.step)],
     ['  validation', formatBytes(memory.validation)],
+    ['compiling', formatDuration(compiling)],
     ['time', timeWords(estimate)],
   ]);
 }

@@ -29,10 +29,14 @@ test('what fits is let through; what does not is refused with exit 5 and the set
   const recipe = { ...tiny, train: { ...tiny.train, batch: 256 } };
   const { total, parameters } = await planMemory(recipe);
   expect(await refusal(recipe, total)).toBe('fits');
-  const hint = await refusal(recipe, total / 2);
-  const [, batch, accumulate] = /train\.batch=(\d+) train\.accumulate=(\d+)/.exec(hint)!;
+  const recomputed = { ...recipe, train: { ...recipe.train, recompute: 'layer' as const } };
+  const { total: less } = await planMemory(recomputed);
+  expect(await refusal(recipe, less)).toBe('5 this fits: train.recompute=layer');
+  expect(await refusal(recomputed, less)).toBe('fits');
+  const hint = await refusal(recipe, less / 2);
+  const [, batch, accumulate] = /train\.recompute=layer train\.batch=(\d+) train\.accumulate=(\d+)/.exec(hint)!;
   expect(Number(batch) * Number(accumulate)).toBe(256);
-  const smaller = { ...recipe, train: { ...recipe.train, batch: Number(batch), accumulate: Number(accumulate) } };
-  expect(await refusal(smaller, total / 2)).toBe('fits');
+  const smaller = { ...recomputed, train: { ...recomputed.train, batch: Number(batch), accumulate: Number(accumulate) } };
+  expect(await refusal(smaller, less / 2)).toBe('fits');
   expect(await refusal(recipe, parameters)).toMatch(/^5 no batch makes it fit/);
 });

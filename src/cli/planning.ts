@@ -52,28 +52,30 @@ export const tokensPerStep = ({ train, data }: Recipe): number => train.batch * 
 /** Throws UserError E_MEMORY (does not fit) naming the settings that would fit, when `memory` is more than `limit` bytes. */
 export async function refuseTooLarge(recipe: Recipe, memory: MemoryPlan, limit: number): Promise<void> {
   if (memory.total <= limit) return;
-  const smaller = await fittingBatch(recipe, limit);
+  const smaller = await fittingTraining(recipe, limit);
   throw new UserError('E_MEMORY', EXIT.doesNotFit, {
     message: `training needs ${formatBytes(memory.total)} and this machine has ${formatBytes(limit)}`,
     place: `recipe ${recipe.name}`,
     hint: smaller
-      ? `the same in ${smaller.accumulate} parts fits: train.batch=${smaller.batch} train.accumulate=${smaller.accumulate}`
+      ? `this fits: ${settings(recipe.train, smaller)}`
       : 'no batch makes it fit: use fewer experts, fewer layers or less model.hidden',
   });
 }
 
+type Training = Recipe['train'];
+/** `train.batch=4 train.accumulate=2`: what differs. */
+const settings = (from: Training, to: Training): string =>
+  (['recompute', 'batch', 'accumulate'] as const).flatMap((k) => (from[k] === to[k] ? [] : [`train.${k}=${to[k]}`])).join(' ');
+
 /** Beyond this the program of a step, which holds every part, takes long to make. */
 const MOST_PARTS = 16;
 
-/** The largest batch that fits when a step is cut into more microbatches: the same number of rows a step. */
-async function fittingBatch(recipe: Recipe, limit: number): Promise<Recipe['train'] | undefined> {
-  let { batch, accumulate } = recipe.train;
-  while (batch % 2 === 0 && accumulate < MOST_PARTS) {
-    [batch, accumulate] = [batch / 2, accumulate * 2];
-    const train = { ...recipe.train, batch, accumulate };
+/** With activations recomputed, which changes no bit; and if that is not enough, with the step cut into microbatches: the same number of rows a step. */
+async function fittingTraining(recipe: Recipe, limit: number): Promise<Training | undefined> {
+  for (let train: Training = { ...recipe.train, recompute: 'layer' }; ;) {
     const { parameters, optimizer, total } = await planMemory({ ...recipe, train });
     if (total <= limit) return train;
-    if (parameters + optimizer > limit) return undefined;
+    if (parameters + optimizer > limit || train.batch % 2 !== 0 || train.accumulate >= MOST_PARTS) return undefined;
+    train = { ...train, batch: train.batch / 2, accumulate: train.accumulate * 2 };
   }
-  return undefined;
 }

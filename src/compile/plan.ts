@@ -96,26 +96,36 @@ function takeOver(id: string, value: Value, s: Situation, { once }: { once: bool
 
 /** Gives each block the lowest offset free during its whole life, largest blocks first. Returns the arena's size. */
 function arrange(blocks: readonly Block[]): number {
+  // In order of offset: a deep program has tens of thousands, and each is asked about all before it.
   const placed: Block[] = [];
   let bytes = 0;
   for (const block of blocks.toSorted((a, b) => b.bytes - a.bytes || a.born - b.born)) {
-    block.offset = lowestGap(
-      block,
-      placed.filter((p) => p.born <= block.dies && block.born <= p.dies),
-    );
-    placed.push(block);
+    block.offset = lowestGap(block, placed);
+    placed.splice(placeOf(block.offset, placed), 0, block);
     bytes = Math.max(bytes, block.offset + block.bytes);
   }
   return bytes;
 }
 
-function lowestGap(block: Block, rivals: readonly Block[]): number {
+function lowestGap({ bytes, born, dies }: Block, placed: readonly Block[]): number {
   let offset = 0;
-  for (const rival of rivals.toSorted((a, b) => a.offset - b.offset)) {
-    if (offset + block.bytes <= rival.offset) break;
+  for (const rival of placed) {
+    if (rival.born > dies || born > rival.dies) continue;
+    if (offset + bytes <= rival.offset) break;
     offset = Math.max(offset, rival.offset + rival.bytes);
   }
   return offset;
+}
+
+/** Number of blocks that lie below an offset. */
+function placeOf(offset: number, placed: readonly Block[]): number {
+  let [low, high] = [0, placed.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (placed[middle]!.offset < offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function mostAlive(blocks: readonly Block[], length: number): number {

@@ -1,5 +1,6 @@
 /** Ops: a name, a typed signature, and rules that say what the op means, costs and how it is differentiated. */
 import { bind, type Dims, shapeOf, type Signature, type Tensors } from './signature.ts';
+import { scopePath } from './tap.ts';
 import { type Attrs, type DType, type Node, sameShape, type Shape, type Tensor } from './tensor.ts';
 
 /** Memory that a reference rule reads and writes: Float32Array, Float64Array (gradient checks) or Int32Array. */
@@ -117,6 +118,7 @@ export function op<const I extends Signature, const O extends Signature, A = Rec
     const spec = (k: string): Spec => specs?.[k] ?? shapeOf(outputs[k]!, dims);
     const node = {
       serial: made++,
+      scope: scopePath(),
       op: self as unknown as AnyOp,
       inputs: self.inputs.map((k) => operands[k]!),
       attrs: attrs as Attrs,

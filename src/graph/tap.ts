@@ -17,7 +17,7 @@ export function withTaps<T>(build: () => T): { result: T; taps: Taps } {
   }
 }
 
-/** Prefixes the names of the taps made inside `build`: `scope('layers.3', …)`. */
+/** Prefixes the names of the taps made inside `build`, and says where its nodes come from: `scope('layers.3', …)`. */
 export function scope<T>(name: string, build: () => T): T {
   const frame = open.at(-1);
   frame?.path.push(name);
@@ -27,6 +27,9 @@ export function scope<T>(name: string, build: () => T): T {
     frame?.path.pop();
   }
 }
+
+/** `micro.0.layers.3`: the scopes that are open now. */
+export const scopePath = (): string => open.at(-1)?.path.join('.') ?? '';
 
 /** Names values of the graph: `tap('router', { probs })` inside scope `layers.3` is `layers.3.router.probs`. */
 export function tap(name: string, values: Readonly<Record<string, Tensor>>): void {

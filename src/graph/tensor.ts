@@ -27,6 +27,8 @@ export interface Tensor {
 export interface Node {
   /** Order of creation. */
   readonly serial: number;
+  /** Path of the `scope` that it was made in, '' outside of all: passes that rewrite a graph do not keep it. */
+  readonly scope: string;
   readonly op: AnyOp;
   readonly inputs: readonly Tensor[];
   readonly attrs: Attrs;

@@ -4,6 +4,7 @@ export { adafactor, adafactorFactored } from './adafactor.ts';
 export { adamw } from './adamw.ts';
 export { assignSlots, type Slots } from './assign-slots.ts';
 export { attention, type AttentionInputs } from './attention.ts';
+export { barrier } from './barrier.ts';
 export { aligned, broadcast } from './broadcast.ts';
 export { cast } from './cast.ts';
 export { full, iota, scalar } from './constant.ts';

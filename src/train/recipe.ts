@@ -82,6 +82,8 @@ export const RecipeSchema = z.strictObject({
     batch: positive,
     /** Microbatches of a step, whose gradients are summed. */
     accumulate: upTo(10_000).default(1),
+    /** Activation recomputation: `layer` keeps only the inputs of layers and runs each forward again for its gradients; same bits. */
+    recompute: z.enum(['none', 'layer']).default('none'),
     /** Steps; 0 asks for as many as `seconds` allow, fixed before step 0 from a speed probe. */
     steps: z.int().min(0),
     seconds: z.number().positive().default(120),

@@ -1,10 +1,10 @@
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { RECIPES } from '../../recipes/index.ts';
 import { rng } from '../base/index.ts';
-import { flopsOf, fuse, openRef, plan } from '../exec/index.ts';
+import { type Executor, flopsOf, fuse, openCpu, openRef, plan, type Program } from '../exec/index.ts';
 import type { Batch } from '../data/index.ts';
 import { makeOptimizer } from './optimizers/index.ts';
-import { stepProgram } from './step.ts';
+import { stepConfig, stepProgram } from './step.ts';
 import { checkRecipe, initialValues, modelOf, openSession, override, type Recipe, trainingFlops } from './index.ts';
 
 const small = [
@@ -21,6 +21,19 @@ const small = [
   'model.groupSize=8',
 ];
 const recipeWith = (...more: string[]): Recipe => checkRecipe(override(RECIPES['tiny']!, [...small, ...more]), 'test');
+
+/** The reference, and the engine where it is built. */
+const executors: [string, Executor][] = [openRef, openCpu].flatMap((open) => {
+  try {
+    const executor = open();
+    return [[executor.name, executor]];
+  } catch {
+    return [];
+  }
+});
+afterAll(() => executors.forEach(([, executor]) => executor.close()));
+
+const programOf = (recipe: Recipe): Program => stepProgram(modelOf(recipe), makeOptimizer(recipe.optimizer), stepConfig(recipe));
 
 function batchOf(rows: number, length: number): Batch {
   const random = rng(4).at('batch');
@@ -60,30 +73,44 @@ describe('a training step', () => {
     expect(halves[0]).toBeCloseTo(whole[0]!, 5);
   });
 
-  test('its arena is within 1.2 of what the lifetimes of its values need', () => {
-    for (const name of ['quickstart', 'small', 'medium']) {
-      const recipe = RECIPES[name]!;
-      const config = { batch: recipe.train.batch, length: recipe.data.length, accumulate: 1, losses: recipe.losses, padded: false };
-      const { bytes, lowerBound } = plan(fuse(stepProgram(modelOf(recipe), makeOptimizer(recipe.optimizer), config)));
-      expect(bytes / lowerBound, name).toBeLessThanOrEqual(1.2);
+  test.each(['quickstart', 'small', 'medium', 'openmoe-base'])(
+    'the arena of %s is within 1.2 of what the lifetimes of its values need',
+    (name) => {
+      const [kept, recomputed] = (['none', 'layer'] as const).map((recompute) => {
+        const { train, ...rest } = RECIPES[name]!;
+        const { bytes, lowerBound } = plan(fuse(programOf({ ...rest, train: { ...train, recompute } })));
+        expect(bytes / lowerBound, recompute).toBeLessThanOrEqual(1.2);
+        return bytes;
+      });
+      expect(recomputed).toBeLessThan(0.6 * kept!);
+    },
+  );
+
+  test.each(executors)('activations recomputed layer by layer end in the same bits, on %s', async (_, executor) => {
+    const states = [];
+    for (const recompute of ['none', 'layer']) {
+      const recipe = recipeWith('train.accumulate=2', `train.recompute=${recompute}`);
+      const session = await openSession(modelOf(recipe), recipe, executor);
+      session.restore({ parameters: initialValues(modelOf(recipe), 1) });
+      const losses = [];
+      for (let step = 0; step < 3; step++) losses.push((await session.step(batchOf(4, recipe.data.length), step)).loss);
+      states.push({ losses, memory: [...Object.keys(session.weights), ...session.slots.keys()].map((name) => [name, session.read(name)]) });
+      session.close();
     }
+    expect(states[1]).toEqual(states[0]);
   });
 
   test('its ops count what the formula for model FLOPs says, to the last one', () => {
     for (const name of ['tiny', 'tiny-dense', 'small']) {
       const recipe = RECIPES[name]!;
-      const { batch, accumulate } = recipe.train;
-      const config = { batch, length: recipe.data.length, accumulate, losses: recipe.losses, padded: false };
-      const program = stepProgram(modelOf(recipe), makeOptimizer(recipe.optimizer), config);
-      expect(flopsOf(program), name).toBe(trainingFlops(modelOf(recipe), batch, recipe.data.length));
+      expect(flopsOf(programOf(recipe)), name).toBe(trainingFlops(modelOf(recipe), recipe.train.batch, recipe.data.length));
     }
   });
 
   test('three microbatches hold two sets of gradients at most', () => {
     const arena = (accumulate: number): number => {
-      const recipe = RECIPES['tiny']!;
-      const config = { batch: recipe.train.batch, length: recipe.data.length, accumulate, losses: recipe.losses, padded: false };
-      return plan(fuse(stepProgram(modelOf(recipe), makeOptimizer(recipe.optimizer), config))).bytes;
+      const { train, ...tiny } = RECIPES['tiny']!;
+      return plan(fuse(programOf({ ...tiny, train: { ...train, accumulate } }))).bytes;
     };
     expect(arena(6)).toBeLessThan(1.15 * arena(2));
   });

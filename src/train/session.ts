@@ -4,7 +4,7 @@ import type { LayerNews } from './events.ts';
 import { makeOptimizer } from './optimizers/index.ts';
 import type { Recipe } from './recipe.ts';
 import { learningRate } from './schedule.ts';
-import { slotName, type StepConfig, stepProgram } from './step.ts';
+import { slotName, stepConfig, stepProgram } from './step.ts';
 import type { Batch } from '../data/index.ts';
 import { type Buffer, type Buffers, type Executor, type Model, type Shape, sizeOf } from './vocabulary.ts';
 
@@ -40,14 +40,7 @@ export interface Session {
 
 export async function openSession(model: Model, recipe: Recipe, executor: Executor): Promise<Session> {
   const optimizer = makeOptimizer(recipe.optimizer);
-  const config: StepConfig = {
-    batch: recipe.train.batch,
-    length: recipe.data.length,
-    accumulate: recipe.train.accumulate,
-    losses: recipe.losses,
-    padded: false,
-  };
-  const loaded = await executor.load(stepProgram(model, optimizer, config));
+  const loaded = await executor.load(stepProgram(model, optimizer, stepConfig(recipe)));
   const spec = (shape: Shape, dtype: 'f32' | 'i32' = 'f32') => executor.zeros({ shape, dtype });
   const weights: Record<string, Buffer> = Object.fromEntries(model.list.map((p) => [p.path, spec(p.shape)]));
   const slots = new Map(

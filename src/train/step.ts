@@ -14,6 +14,7 @@ import {
   type ArgumentSpec,
 } from './vocabulary.ts';
 import type { Optimizer } from './optimizers/optimizer.ts';
+import type { Recipe } from './recipe.ts';
 
 export interface StepConfig {
   readonly batch: number;
@@ -23,7 +24,21 @@ export interface StepConfig {
   readonly losses: LossConfig;
   /** Rows may hold padding. */
   readonly padded: boolean;
+  readonly recompute: 'none' | 'layer';
 }
+
+/** What a recipe says of a step. */
+export const stepConfig = ({ train: { batch, accumulate, recompute }, data, losses: weights }: Recipe): StepConfig => ({
+  batch,
+  length: data.length,
+  accumulate,
+  losses: weights,
+  padded: false,
+  recompute,
+});
+
+/** Scopes whose nodes are recomputed together. */
+const LAYER = /\blayers\.\d+/;
 
 /** Argument name of an optimizer slot. */
 export const slotName = (path: string, slot: string): string => `${path}/${slot}`;
@@ -107,7 +122,7 @@ function accumulated(model: Model, args: Readonly<Record<string, Tensor>>, weigh
     const part = scope(`micro.${n}`, (): Sums => {
       const l = losses(model, (path) => args[path]!, { batch, config: c.losses, mode: 'train', padded: c.padded });
       const metrics = Object.fromEntries(METRICS.flatMap((k) => (l[k] ? [[k, l[k]]] : [])));
-      return { metrics, grads: gradient(l.total, weights) };
+      return { metrics, grads: gradient(l.total, weights, c.recompute === 'layer' ? { recompute: LAYER } : {}) };
     });
     sums = sums ? added(sums, part) : part;
   }
