@@ -26,13 +26,11 @@ struct Bf16 {
   static constexpr bool kAsStored = false;
 
   static vf across(const f32* low, const f32* high, i64 n) {
-    return interleave((__m512i)_mm512_cvtne2ps_pbh(high ? (__m512)load_part(high, n) : __m512{}, (__m512)load_part(low, n)));
+    const __m512 first = (__m512)load_part(low, n), second = high ? (__m512)load_part(high, n) : __m512{};
+    return interleave((Both)_mm512_cvtne2ps_pbh(second, first), Lanes{});
   }
   static vf across(const bf16* low, const bf16* high, i64 n) {
-    const __mmask16 lanes = n >= kLanes ? 0xffff : static_cast<__mmask16>((1u << n) - 1);
-    const __m256i first = _mm256_maskz_loadu_epi16(lanes, low);
-    const __m256i second = high ? _mm256_maskz_loadu_epi16(lanes, high) : __m256i{};
-    return interleave(_mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1));
+    return interleave(halves(low, n), high ? halves(high, n) : vh{}, Lanes{});
   }
   static vf along(const f32* p, i64 n) {
     if (n >= 2 * kLanes) return (vf)_mm512_cvtne2ps_pbh((__m512)load(p + kLanes), (__m512)load(p));
@@ -47,10 +45,18 @@ struct Bf16 {
 
  private:
   typedef i32 Bits __attribute__((may_alias));
-  // Sixteen elements of each of two rows → sixteen pairs.
-  static vf interleave(__m512i rows) {
-    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    return (vf)_mm512_permutexvar_epi16(order, rows);
+  static vh halves(const bf16* p, i64 n) {
+    if (n >= kLanes) return *reinterpret_cast<const vhu*>(p);
+    return (vh)_mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), p);
+  }
+  // A row and the next → pairs.
+  typedef u16 Both __attribute__((vector_size(64)));
+  using Lanes = typename CountTo<2 * kLanes>::type;
+  template <int... I> static vf interleave(Both rows, Sequence<I...>) {
+    return (vf)__builtin_shufflevector(rows, rows, (I / 2 + I % 2 * kLanes)...);
+  }
+  template <int... I> static vf interleave(vh low, vh high, Sequence<I...>) {
+    return (vf)__builtin_shufflevector(low, high, (I / 2 + I % 2 * kLanes)...);
   }
 };
 #else
@@ -66,5 +72,29 @@ struct Bf16 : F32 {
   static vf round(vf x) { return widen_bf16(round_bf16(x)); }
 };
 #endif
+
+// One bf16 operand makes the product one of bf16; only then may the result be bf16.
+template <class P, class TA, class TB, class TC> struct ProductType {
+  using Product = P;
+  using A = TA;
+  using B = TB;
+  using C = TC;
+};
+template <class F> inline void by_product_type(const Array& a, const Array& b, const Array& y, F f) {
+  const auto by_result = [&](auto ta, auto tb) {
+    using A = decltype(ta);
+    using B = decltype(tb);
+    if (y.dtype == DType::bf16) {
+      f(ProductType<Bf16, A, B, bf16>{});
+    } else {
+      f(ProductType<Bf16, A, B, f32>{});
+    }
+  };
+  const bool half_a = a.dtype == DType::bf16, half_b = b.dtype == DType::bf16;
+  if (half_a && half_b) return by_result(bf16{}, bf16{});
+  if (half_a) return by_result(bf16{}, f32{});
+  if (half_b) return by_result(f32{}, bf16{});
+  f(ProductType<F32, f32, f32, f32>{});
+}
 
 }  // namespace openmoe::OPENMOE_ISA
