@@ -13,14 +13,10 @@ const built = run(process.execPath, ['native/build.mjs', '--sanitize']);
 // Node itself is not instrumented: the sanitizers' libraries must be there before it, and its own memory is not searched for leaks.
 const failed =
   built ||
-  run(
-    process.execPath,
-    ['node_modules/vitest/vitest.mjs', 'run', '--pool=forks', ...(process.argv.length > 2 ? process.argv.slice(2) : TESTS)],
-    {
-      OPENMOE_BUILD: 'build-sanitize',
-      LD_PRELOAD: `${libraryOf('libasan.so')} ${libraryOf('libubsan.so')}`,
-      ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1',
-      UBSAN_OPTIONS: 'print_stacktrace=1',
-    },
-  );
+  run(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', '--pool=forks', ...(process.argv.length > 2 ? process.argv.slice(2) : TESTS)], {
+    OPENMOE_BUILD: 'build-sanitize',
+    LD_PRELOAD: `${libraryOf('libasan.so')} ${libraryOf('libubsan.so')}`,
+    ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1',
+    UBSAN_OPTIONS: 'print_stacktrace=1',
+  });
 process.exitCode = failed ?? 1;
