@@ -10,10 +10,14 @@ typedef uint32_t vw __attribute__((vector_size(kLanes * 4), may_alias));
 
 // f32 → the bits of the nearest bf16; a NaN stays one.
 inline vh round_bf16(vf x) {
+#if defined(__AVX512BF16__)
+  return (vh)_mm512_cvtneps_pbh((__m512)x);  // and what is below the smallest normal number becomes zero
+#else
   const vw bits = (vw)x;
   const vw rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
   const vw quiet = (bits >> 16) | 0x40;
   return __builtin_convertvector(x == x ? rounded : quiet, vh);
+#endif
 }
 inline vf widen_bf16(vh x) { return (vf)(__builtin_convertvector(x, vw) << 16); }
 

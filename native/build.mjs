@@ -11,9 +11,11 @@ const sanitize = process.argv.includes('--sanitize');
 const out = join(root, sanitize ? 'build-sanitize' : 'build');
 
 /** Instruction sets by architecture: name → compiler flags. The best that the processor has is chosen when the addon loads. */
+const AVX512 = ['-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq', '-mavx2', '-mfma', '-mf16c', '-mprefer-vector-width=512'];
 const ISAS = {
   x64: {
-    avx512: ['-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq', '-mavx2', '-mfma', '-mf16c', '-mprefer-vector-width=512'],
+    avx512_bf16: [...AVX512, '-mavx512bf16', '-mavx512vnni'],
+    avx512: AVX512,
     avx2: ['-mavx2', '-mfma', '-mf16c'],
   },
   arm64: { neon: [] },

@@ -1,4 +1,5 @@
-// The blocked matrix product c = a·b (+ c) in f32: packed panels, one register tile, sums over K in ascending order.
+// The blocked matrix product c = a·b (+ c) in f32, or of bf16 with sums in f32: packed panels, one register tile, sums over K in
+// ascending order.
 // An element's bits depend on its row of a, its column of b and K alone: not on its neighbours, the blocks or the threads.
 #pragma once
 #include "pack.h"
@@ -6,58 +7,81 @@
 namespace openmoe::OPENMOE_ISA {
 
 // A block of a (rows × depth) stays in a core's L2 cache, of 1 MB where there is AVX-512 and of half as much elsewhere, while
-// panels of b (depth × kTileCols) pass through L1.
+// panels of b (depth × kTileCols) pass through L1. The depth is of packed numbers: bf16 pairs are twice as deep.
 constexpr i64 kBlockDepth = kLanes == 16 ? 512 : 256;
 constexpr i64 kBlockRows = kTileRows * (268 / kTileRows), kBlockCols = kTileCols * (1024 / kTileCols);
 
-// Packed rows times one packed panel of columns.
-inline void multiply_panel(i64 rows, i64 depth, const f32* a, const f32* b, f32* c, i64 c_step, i64 cols, bool add, Ahead* next) {
+// Packed rows times one packed panel of columns; c is the tile at the upper left.
+template <class P = F32> inline void multiply_panel(i64 rows, const f32* a, const Tile& c, Ahead* next) {
   const RowPanels split(rows);
   for (i64 p = 0; p < split.panels; ++p) {
     const i64 i = split.begin(p), height = split.height(p);
-    multiply_rows(height, {depth, a + i * depth, height, b, kTileCols, c + i * c_step, c_step, cols, add}, next);
+    Tile t = c;
+    t.a = a + i * t.depth;
+    t.a_step = height;
+    t.c += i * t.c_step;
+    if (t.rounded) t.rounded += i * t.rounded_step;
+    multiply_rows<P>(height, t, next);
   }
 }
 
 // Packed rows times packed columns.
 inline void multiply_packed(i64 rows, i64 cols, i64 depth, const f32* a, const f32* b, f32* c, i64 c_step, bool add) {
   for (i64 j = 0; j < cols; j += kTileCols) {
-    multiply_panel(rows, depth, a, b + j * depth, c + j, c_step, smaller(kTileCols, cols - j), add, nullptr);
+    multiply_panel(rows, a, {depth, a, 0, b + j * depth, kTileCols, c + j, c_step, smaller(kTileCols, cols - j), add}, nullptr);
   }
 }
 
-// Floats of scratch that one worker needs in multiply().
+// Floats of scratch that one worker needs in multiply(): packed panels, and the sums of a block whose result is in bf16.
 constexpr i64 kPackedRows = kBlockRows * kBlockDepth, kPackedCols = kTileCols * kBlockDepth;
-constexpr i64 kMultiplyScratch = (kPackedRows + kPackedCols + kLanes + 15) / 16 * 16;
+constexpr i64 kSumsStep = kBlockCols + kLanes;  // off a power of two: else the rows of a tile share a cache set
+constexpr i64 kMultiplyScratch = (kPackedRows + kPackedCols + kLanes + kBlockRows * kSumsStep + 15) / 16 * 16;
 
-// The part of b that the panel from column j on is packed from.
-inline Ahead source_of_panel(View b, i64 cols, i64 depth) {
+// The part of b that a panel of columns is packed from.
+template <class S> inline Ahead source_of_panel(ViewOf<S> b, i64 cols, i64 depth) {
   return b.col == 1 ? Ahead(b.data, cols, b.row, depth) : Ahead(b.data, depth, b.col, cols);
 }
 
-// c (rows × cols, c_step floats from row to row) = a·b, or c += a·b, on the calling thread. Any size, zeros included.
-inline void multiply(i64 rows, i64 cols, i64 depth, View a, View b, f32* c, i64 c_step, bool add, f32* scratch) {
-  f32 *packed_cols = scratch, *packed_rows = scratch + kPackedCols;
+// Where the tiles of a block go: C is f32, or bf16 by way of sums in f32 for all but the last stretch of the depth.
+inline void aim(Tile& t, f32* c, i64 c_step, f32*, bool) {
+  t.c = c;
+  t.c_step = c_step;
+}
+inline void aim(Tile& t, bf16* c, i64 c_step, f32* sums, bool last) {
+  t.c = sums;
+  t.c_step = kSumsStep;
+  t.rounded = last ? c : nullptr;
+  t.rounded_step = c_step;
+}
+
+// c (rows × cols, c_step elements from row to row) = a·b, or c += a·b, on the calling thread. Any number of rows, any depth, zeros
+// included; at most kBlockCols columns where c is bf16, and then nothing is added to.
+template <class P = F32, class A, class B, class C>
+inline void multiply(i64 rows, i64 cols, i64 depth, ViewOf<A> a, ViewOf<B> b, C* c, i64 c_step, bool add, f32* scratch) {
+  f32 *packed_cols = scratch, *packed_rows = scratch + kPackedCols, *sums = packed_rows + kPackedRows + kLanes;
+  constexpr i64 block_depth = kBlockDepth * P::kDeep;
   if (depth == 0 && !add) {
-    for (i64 i = 0; i < rows; ++i) __builtin_memset(c + i * c_step, 0, cols * sizeof(f32));
+    for (i64 i = 0; i < rows; ++i) __builtin_memset(c + i * c_step, 0, cols * sizeof(C));
   }
   for (i64 i = 0; i < rows; i += kBlockRows) {
     const i64 high = smaller(kBlockRows, rows - i);
-    for (i64 k = 0; k < depth; k += kBlockDepth) {
-      const i64 deep = smaller(kBlockDepth, depth - k);
-      pack_rows(a.at(i, k), high, deep, packed_rows);
+    for (i64 k = 0; k < depth; k += block_depth) {
+      const i64 deep = smaller(block_depth, depth - k);
+      pack_rows<P>(a.at(i, k), high, deep, packed_rows);
       i64 j = 0;
-      if (rows <= kTileRows && b.col == 1) {
+      if constexpr (P::kAsStored) {
         const i64 strip = strip_vectors(rows) * kLanes;
-        for (; j + strip <= cols; j += strip) {
+        for (; rows <= kTileRows && b.col == 1 && j + strip <= cols; j += strip) {
           multiply_strip_rows(rows, {deep, packed_rows, rows, b.at(k, j).data, b.row, c + j, c_step, strip, add || k > 0});
         }
       }
       for (; j < cols; j += kTileCols) {
         const i64 width = smaller(kTileCols, cols - j), left = smaller(kTileCols, cols - j - width);
-        pack_panel(b.at(k, j).data, b.col, b.row, width, deep, packed_cols, kTileCols);
+        pack_panel<P>(b.at(k, j).data, b.col, b.row, width, deep, packed_cols, kTileCols);
         Ahead next = left > 0 ? source_of_panel(b.at(k, j + width), left, deep) : Ahead();
-        multiply_panel(high, deep, packed_rows, packed_cols, c + i * c_step + j, c_step, width, add || k > 0, &next);
+        Tile t{ceil_div(deep, P::kDeep), nullptr, 0, packed_cols, kTileCols, nullptr, 0, width, add || k > 0};
+        aim(t, c + i * c_step + j, c_step, sums + j, k + deep == depth);
+        multiply_panel<P>(high, packed_rows, t, &next);
       }
     }
   }
@@ -99,9 +123,10 @@ struct Grid {
 };
 
 // One block of the grid of c = a·b, or c += a·b.
-inline void multiply_block(const Grid& g, i64 block, i64 depth, View a, View b, f32* c, i64 c_step, bool add, f32* scratch) {
+template <class P = F32, class A, class B, class C>
+inline void multiply_block(const Grid& g, i64 block, i64 depth, ViewOf<A> a, ViewOf<B> b, C* c, i64 c_step, bool add, f32* scratch) {
   const i64 p = block % g.high.count, q = block / g.high.count, i = g.high.begin(p), j = g.wide.begin(q);
-  multiply(g.high.size(p), g.wide.size(q), depth, a.at(i, 0), b.at(0, j), c + i * c_step + j, c_step, add, scratch);
+  multiply<P>(g.high.size(p), g.wide.size(q), depth, a.at(i, 0), b.at(0, j), c + i * c_step + j, c_step, add, scratch);
 }
 
 }  // namespace openmoe::OPENMOE_ISA

@@ -353,7 +353,8 @@ napi_value Probe(napi_env env, napi_callback_info info) {
   CHECK(engine ? napi_ok : napi_invalid_arg, "probe(engine, what, seconds)");
   if (engine->busy || !engine->pool) return napi_throw_error(env, "E_PROGRAM", "a program is running"), nullptr;
   Team* team = pool_team(engine->pool);
-  if (read_text(env, in[1]) == "peak") return number(env, probe_peak(team, seconds));
+  const std::string what = read_text(env, in[1]);
+  if (what == "peak" || what == "peakBf16") return number(env, probe_peak(team, what == "peakBf16", seconds));
   const Bandwidth bandwidth = probe_bandwidth(team, seconds);
   napi_create_object(env, &result);
   set(env, result, "read", number(env, bandwidth.read));

@@ -5,12 +5,13 @@
 namespace openmoe::OPENMOE_ISA {
 
 // A matrix in memory: element (i, j) is data[i·row + j·col]. A transpose swaps the strides.
-struct View {
-  const f32* data;
+template <class S> struct ViewOf {
+  const S* data;
   i64 row, col;
-  View at(i64 i, i64 j) const { return {data + i * row + j * col, row, col}; }
+  ViewOf at(i64 i, i64 j) const { return {data + i * row + j * col, row, col}; }
 };
-inline View transposed(View v) { return {v.data, v.col, v.row}; }
+using View = ViewOf<f32>;
+template <class S> inline ViewOf<S> transposed(ViewOf<S> v) { return {v.data, v.col, v.row}; }
 
 namespace pack {
 
@@ -32,15 +33,15 @@ template <int Step> inline __attribute__((always_inline)) void transpose(vf (&v)
 
 // kLanes rows of dst from `width` lanes of src that are contiguous along k (the last one stands in for lanes beyond); `keep` lanes
 // of each row are written.
-inline void square(const f32* src, i64 across, i64 width, i64 depth, f32* dst, i64 step, i64 keep) {
+template <class P, class S> inline void square(const S* src, i64 across, i64 width, i64 depth, f32* dst, i64 step, i64 keep) {
   vf v[kLanes];
-  const i64 last = smaller<i64>(width, kLanes) - 1, lanes = smaller<i64>(depth, kLanes);
-  if (lanes == kLanes) {
+  const i64 last = smaller<i64>(width, kLanes) - 1, lanes = smaller<i64>(ceil_div(depth, P::kDeep), kLanes);
+  if (depth >= kLanes * P::kDeep) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) v[i] = load(src + smaller<i64>(i, last) * across);
+    for (int i = 0; i < kLanes; ++i) v[i] = P::along(src + smaller<i64>(i, last) * across, kLanes * P::kDeep);
   } else {
 #pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) v[i] = load_part(src + smaller<i64>(i, last) * across, lanes);
+    for (int i = 0; i < kLanes; ++i) v[i] = P::along(src + smaller<i64>(i, last) * across, depth);
   }
   transpose<1>(v);
   if (keep == kLanes && lanes == kLanes) {
@@ -56,27 +57,33 @@ inline void square(const f32* src, i64 across, i64 width, i64 depth, f32* dst, i
 
 }  // namespace pack
 
-// dst[k·step + w] = src[w·across + k·along] for w < width; what stands in width <= w < step must not matter. Up to kLanes − 1
-// floats after the panel are overwritten: pack panels in ascending order and leave that much room after the last.
-inline void pack_panel(const f32* src, i64 across, i64 along, i64 width, i64 depth, f32* dst, i64 step) {
+// dst[k·step + w] = src[w·across + k·along] for w < width; what stands in width <= w < step must not matter. A policy that pairs elements
+// along the depth fills half as many rows, and a missing last element with zero. Up to kLanes − 1 numbers after the panel are
+// overwritten: pack panels in ascending order and leave that much room after the last.
+template <class P = F32, class S> inline void pack_panel(const S* src, i64 across, i64 along, i64 width, i64 depth, f32* dst, i64 step) {
   if (across == 1) {
-    for (i64 k = 0; k < depth; ++k) {
+    for (i64 k = 0; k < depth; k += P::kDeep, dst += step) {
+      const S* s = src + k * along;
+      const bool pair = k + 1 < depth;
       for (i64 w = 0; w < step; w += kLanes) {
-        const f32* s = src + k * along + w;
-        store(dst + k * step + w, w + kLanes <= width ? load(s) : load_part(s, larger<i64>(0, width - w)));
+        store(dst + w, P::across(s + w, pair ? s + along + w : nullptr, larger<i64>(0, smaller<i64>(kLanes, width - w))));
       }
     }
   } else if (along == 1) {
-    for (i64 k = 0; k < depth; k += kLanes) {
+    constexpr i64 deep = kLanes * P::kDeep;
+    for (i64 k = 0; k < depth; k += deep, dst += kLanes * step) {
       for (i64 w = 0; w < step; w += kLanes) {
         const i64 keep = w == 0 ? kLanes : smaller<i64>(kLanes, step - w);  // later lanes must not spill onto packed ones
         const i64 row = smaller(w, width - 1);
-        pack::square(src + row * across + k, across, width - row, depth - k, dst + k * step + w, step, keep);
+        pack::square<P>(src + row * across + k, across, width - row, depth - k, dst + w, step, keep);
       }
     }
   } else {
-    for (i64 k = 0; k < depth; ++k) {
-      for (i64 w = 0; w < step; ++w) dst[k * step + w] = w < width ? src[w * across + k * along] : 0.f;
+    for (i64 k = 0; k < depth; k += P::kDeep, dst += step) {
+      for (i64 w = 0; w < width; ++w) {
+        const S* s = src + w * across + k * along;
+        store_part(dst + w, P::across(s, k + 1 < depth ? s + along : nullptr, 1), 1);
+      }
     }
   }
 }
@@ -89,17 +96,17 @@ struct RowPanels {
   i64 height(i64 p) const { return begin(p + 1) - begin(p); }
 };
 
-inline void pack_rows(View a, i64 rows, i64 depth, f32* dst) {
+template <class P = F32, class S = f32> inline void pack_rows(ViewOf<S> a, i64 rows, i64 depth, f32* dst) {
   const RowPanels split(rows);
   for (i64 p = 0; p < split.panels; ++p) {
     const i64 i = split.begin(p), height = split.height(p);
-    pack_panel(a.data + i * a.row, a.row, a.col, height, depth, dst + i * depth, height);
+    pack_panel<P>(a.data + i * a.row, a.row, a.col, height, depth, dst + i * ceil_div(depth, P::kDeep), height);
   }
 }
 
-inline void pack_cols(View b, i64 cols, i64 depth, f32* dst) {
+template <class P = F32, class S = f32> inline void pack_cols(ViewOf<S> b, i64 cols, i64 depth, f32* dst) {
   for (i64 j = 0; j < cols; j += kTileCols) {
-    pack_panel(b.data + j * b.col, b.col, b.row, smaller(kTileCols, cols - j), depth, dst + j * depth, kTileCols);
+    pack_panel<P>(b.data + j * b.col, b.col, b.row, smaller(kTileCols, cols - j), depth, dst + j * ceil_div(depth, P::kDeep), kTileCols);
   }
 }
 

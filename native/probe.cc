@@ -1,7 +1,10 @@
-// Peak: independent multiply-adds that never leave the registers. Bandwidth: sums and increments over 64 MB a thread.
+// Peak: independent multiply-adds that never leave the registers, of f32 or of pairs of bf16. Bandwidth: sums and increments over 64 MB a thread.
 #include "probe.h"
 
 #include <time.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include "vm.h"
 
@@ -22,32 +25,35 @@ constexpr int kRounds = 200000;
 #define EACH_CHAIN(f) f(0) f(1) f(2) f(3) f(4) f(5) f(6) f(7) f(8) f(9) f(10) f(11) f(12) f(13)
 #define START(i) V x##i = V{} + 1.0f + 0.001f * i;
 #define MULTIPLY_ADD(i) x##i = x##i * a + b;
+#define MULTIPLY_ADD_PAIRS(i) x##i = reinterpret_cast<V>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(x##i), reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b)));
 #define IN_REGISTER(i) asm volatile("" : "+" REG(x##i));
 #define ADD_LANE(i) +x##i[0]
-#define BURN(width)                                       \
+#define BURN(width, multiply_add)                         \
   typedef float V __attribute__((vector_size(width)));    \
   const V a = V{} + 0.9999f, b = V{} + 0.0001f;           \
   EACH_CHAIN(START)                                       \
   for (int r = 0; r < kRounds; ++r) {                     \
-    EACH_CHAIN(MULTIPLY_ADD)                              \
+    EACH_CHAIN(multiply_add)                              \
     EACH_CHAIN(IN_REGISTER)                               \
   }                                                       \
   return 0 EACH_CHAIN(ADD_LANE);
 
 #if defined(__x86_64__)
 #define REG "v"
-__attribute__((target("avx512f"))) float burn512() { BURN(64) }
+__attribute__((target("avx512f"))) float burn512() { BURN(64, MULTIPLY_ADD) }
+__attribute__((target("avx512f,avx512bf16"))) float burn_pairs512() { BURN(64, MULTIPLY_ADD_PAIRS) }
 #undef REG
 #define REG "x"
-__attribute__((target("avx2,fma"))) float burn256() { BURN(32) }
-float burn(int* lanes) {
+__attribute__((target("avx2,fma"))) float burn256() { BURN(32, MULTIPLY_ADD) }
+float burn(bool bf16, int* lanes) {
+  if (bf16 && __builtin_cpu_supports("avx512bf16")) return *lanes = 32, burn_pairs512();
   if (__builtin_cpu_supports("avx512f")) return *lanes = 16, burn512();
   return *lanes = 8, burn256();
 }
 #else
 #define REG "w"
-float burn128() { BURN(16) }
-float burn(int* lanes) { return *lanes = 4, burn128(); }
+float burn128() { BURN(16, MULTIPLY_ADD) }
+float burn(bool, int* lanes) { return *lanes = 4, burn128(); }
 #endif
 
 volatile float sink;
@@ -74,14 +80,22 @@ void stream(const Stream& s, i64 part) {
 
 }  // namespace
 
-double probe_peak(Team* team, double seconds) {
+double probe_peak(Team* team, bool bf16, double seconds) {
+  struct Burning {
+    bool bf16;
+    int lanes;
+  } burning{bf16, 0};
   double best = 0;
   const double end = now() + seconds;
   do {
-    int lanes = 0;
     const double start = now();
-    team->run(*team, team->threads, [](void* l, i64, i32) { sink = burn(static_cast<int*>(l)); }, &lanes);
-    const double flops = 2.0 * lanes * kChains * kRounds * team->threads;
+    team->run(*team, team->threads, [](void* c, i64, i32) {
+      Burning* b = static_cast<Burning*>(c);
+      int lanes = 0;
+      sink = burn(b->bf16, &lanes);
+      __atomic_store_n(&b->lanes, lanes, __ATOMIC_RELAXED);
+    }, &burning);
+    const double flops = 2.0 * burning.lanes * kChains * kRounds * team->threads;
     const double rate = flops / (now() - start) * 1e-9;
     if (rate > best) best = rate;
   } while (now() < end);

@@ -4,8 +4,9 @@
 
 namespace openmoe {
 
-// Best GFLOP/s of multiply-adds in registers, on all threads of the team at once, over about that many seconds.
-double probe_peak(Team* team, double seconds);
+// Best GFLOP/s of multiply-adds in registers, on all threads of the team at once, over about that many seconds: of f32, or of bf16
+// with f32 sums; where the processor has no instruction for that, bf16 is multiplied as f32.
+double probe_peak(Team* team, bool bf16, double seconds);
 struct Bandwidth {
   double read;    // GB/s of reads
   double update;  // GB/s of reads and writes in place

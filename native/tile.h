@@ -1,6 +1,6 @@
 // The register tile of the matrix product: sums of a few rows by a few vectors of columns, over the whole depth.
 #pragma once
-#include "vector-math.h"
+#include "product.h"
 
 namespace openmoe::OPENMOE_ISA {
 
@@ -20,9 +20,9 @@ struct Ahead {
   const char* at;
   i64 left, lines, jump, runs;
   Ahead() : at(nullptr), left(0), lines(0), jump(0), runs(0) {}
-  Ahead(const f32* data, i64 floats, i64 step, i64 count) : at(reinterpret_cast<const char*>(data)), runs(count) {
-    left = lines = ceil_div(floats * 4, kLine);
-    jump = step * 4 - lines * kLine;
+  template <class S> Ahead(const S* data, i64 count, i64 step, i64 times) : at(reinterpret_cast<const char*>(data)), runs(times) {
+    left = lines = ceil_div(count * static_cast<i64>(sizeof(S)), kLine);
+    jump = step * static_cast<i64>(sizeof(S)) - lines * kLine;
   }
   void fetch() {
     __builtin_prefetch(at);
@@ -35,9 +35,10 @@ struct Ahead {
   }
 };
 
-// c[i][j] (+)= Σ_k a[k·a_step + i] · b[k·b_step + j] for the rows of the kernel and j < cols <= kTileCols.
+// c[i][j] (+)= Σ_k a[k·a_step + i] · b[k·b_step + j] for the rows of the kernel and j < cols <= kTileCols. Where `rounded` is given,
+// the result goes there in bf16 instead.
 struct Tile {
-  i64 depth;
+  i64 depth;  // of packed numbers
   const f32* a;
   i64 a_step;
   const f32* b;  // kTileCols may be read of each row
@@ -45,9 +46,23 @@ struct Tile {
   f32* c;
   i64 c_step, cols;
   bool add;
+  bf16* rounded = nullptr;
+  i64 rounded_step = 0;
 };
 
-template <int Rows, bool Fetch> void multiply_tile(const Tile& t, [[maybe_unused]] Ahead* next) {
+template <int Rows> inline __attribute__((always_inline)) void store_rounded(const Tile& t, const vf (&sum)[Rows][kTileVectors]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kTileVectors; ++j) {
+      const i64 lanes = t.cols - j * kLanes;
+      const f32* c = t.c + i * t.c_step + j * kLanes;
+      if (lanes > 0) store_part(t.rounded + i * t.rounded_step + j * kLanes, t.add ? load_part(c, lanes) + sum[i][j] : sum[i][j], lanes);
+    }
+  }
+}
+
+template <class P, int Rows, bool Fetch> void multiply_tile(const Tile& t, [[maybe_unused]] Ahead* next) {
   vf sum[Rows][kTileVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) {
@@ -68,12 +83,13 @@ template <int Rows, bool Fetch> void multiply_tile(const Tile& t, [[maybe_unused
     for (int j = 0; j < kTileVectors; ++j) row[j] = load(b + j * kLanes);
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
-      const vf x = splat(a[i]);
+      const vf x = P::broadcast(a + i);
 #pragma GCC unroll 4
-      for (int j = 0; j < kTileVectors; ++j) sum[i][j] += x * row[j];
+      for (int j = 0; j < kTileVectors; ++j) sum[i][j] = P::multiply_add(x, row[j], sum[i][j]);
     }
   }
   if constexpr (Fetch) *next = ahead;
+  if (t.rounded) return store_rounded<Rows>(t, sum);
   if (t.cols == kTileCols) {
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
@@ -129,9 +145,9 @@ template <int Rows> void multiply_strip(const Tile& t) {
 
 namespace tile {
 
-template <int... I> inline void run(i64 rows, const Tile& t, Ahead* next, Sequence<I...>) {
-  static constexpr void (*kernels[])(const Tile&, Ahead*) = {multiply_tile<I + 1, false>...};
-  static constexpr void (*fetching[])(const Tile&, Ahead*) = {multiply_tile<I + 1, true>...};
+template <class P, int... I> inline void run(i64 rows, const Tile& t, Ahead* next, Sequence<I...>) {
+  static constexpr void (*kernels[])(const Tile&, Ahead*) = {multiply_tile<P, I + 1, false>...};
+  static constexpr void (*fetching[])(const Tile&, Ahead*) = {multiply_tile<P, I + 1, true>...};
   (next && next->runs > 0 ? fetching : kernels)[rows - 1](t, next);
 }
 
@@ -143,7 +159,9 @@ template <int... I> inline void run_strip(i64 rows, const Tile& t, Sequence<I...
 }  // namespace tile
 
 // 1 <= rows <= kTileRows. Fetches `next` meanwhile, if there is such.
-inline void multiply_rows(i64 rows, const Tile& t, Ahead* next = nullptr) { tile::run(rows, t, next, CountTo<kTileRows>::type{}); }
+template <class P = F32> inline void multiply_rows(i64 rows, const Tile& t, Ahead* next = nullptr) {
+  tile::run<P>(rows, t, next, CountTo<kTileRows>::type{});
+}
 
 // cols must be strip_vectors(rows) · kLanes.
 inline void multiply_strip_rows(i64 rows, const Tile& t) { tile::run_strip(rows, t, CountTo<kTileRows>::type{}); }

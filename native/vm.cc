@@ -13,6 +13,9 @@
 
 namespace openmoe {
 
+#if defined(OPENMOE_HAS_AVX512_BF16)
+DECLARE_ISA(avx512_bf16)
+#endif
 #if defined(OPENMOE_HAS_AVX512)
 DECLARE_ISA(avx512)
 #endif
@@ -23,13 +26,21 @@ DECLARE_ISA(avx2)
 DECLARE_ISA(neon)
 #endif
 
+#if defined(__x86_64__)
+static bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
+}
+#endif
+
 const std::vector<Isa>& isas() {
   static const std::vector<Isa> all = {
+#if defined(OPENMOE_HAS_AVX512_BF16)
+      {"avx512_bf16", has_avx512() && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni"), &avx512_bf16::kernels,
+       &avx512_bf16::block_ops},
+#endif
 #if defined(OPENMOE_HAS_AVX512)
-      {"avx512",
-       __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma"),
-       &avx512::kernels, &avx512::block_ops},
+      {"avx512", has_avx512(), &avx512::kernels, &avx512::block_ops},
 #endif
 #if defined(OPENMOE_HAS_AVX2)
       {"avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), &avx2::kernels, &avx2::block_ops},

@@ -16,7 +16,11 @@ rules(castOp, {
   ref({ x }, { y }) {
     for (let n = 0; n < x.length; n++) y[n] = x[n]!;
   },
-  simplify: ({ x }, { bf16 }) => ((x.dtype === 'bf16') === (bf16 === 1) ? { y: x } : undefined),
+  simplify({ x }, { bf16 }) {
+    if ((x.dtype === 'bf16') === (bf16 === 1)) return { y: x };
+    const from = bf16 && x.node?.op.op === 'cast' ? x.node.inputs[0]! : undefined; // widened and rounded again
+    return from?.dtype === 'bf16' ? { y: from } : undefined;
+  },
   cases: [
     { about: 'to bf16', inputs: { x: f(5, 41) }, attrs: { bf16: 1 } },
     {

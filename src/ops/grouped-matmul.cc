@@ -5,12 +5,9 @@
 
 namespace openmoe::OPENMOE_ISA {
 
-static size_t grouped_matmul_scratch(const Call& c) {
-  const i64 experts = c.dim(2, 0);
-  return round_up(2 * (experts + 2) * sizeof(i64), 64) + c.threads() * kMultiplyScratch * sizeof(f32);
-}
+namespace grouped_matmul_detail {
 
-KERNEL_WITH_SCRATCH(grouped_matmul, grouped_matmul_scratch) {
+template <class P, class X, class W, class Y> void multiply_groups(const Call& c) {
   const i64 rows = c.dim(0, 0), depth = c.dim(0, 1), experts = c.dim(2, 0), cols = c.outs[0].dims[1];
   const bool turn = c.attrs[0] != 0;
   i64 *begins = reinterpret_cast<i64*>(c.scratch), *tasks = begins + experts + 2;
@@ -27,15 +24,29 @@ KERNEL_WITH_SCRATCH(grouped_matmul, grouped_matmul_scratch) {
     const Split high(begins[e + 1] - begins[e], kBlockRows, 1);
     const i64 q = local / high.count, j = wide.begin(q), width = wide.size(q);
     const i64 p = local % high.count, i = begins[e] + high.begin(p);
-    f32* y = c.out<f32>(0) + i * cols + j;
+    Y* y = c.out<Y>(0) + i * cols + j;
     if (e == experts) {
-      for (i64 r = 0; r < high.size(p); ++r) __builtin_memset(y + r * cols, 0, width * sizeof(f32));
+      for (i64 r = 0; r < high.size(p); ++r) __builtin_memset(y + r * cols, 0, width * sizeof(Y));
       return;
     }
-    const f32* w = c.in<f32>(1) + e * depth * cols;
-    const View weights = turn ? View{w, 1, depth} : View{w, cols, 1};
-    const View x{c.in<f32>(0) + i * depth, depth, 1};
-    multiply(high.size(p), width, depth, x, weights.at(0, j), y, cols, false, scratch + worker * kMultiplyScratch);
+    const W* w = c.in<W>(1) + e * depth * cols;
+    const ViewOf<W> weights = turn ? ViewOf<W>{w, 1, depth} : ViewOf<W>{w, cols, 1};
+    const ViewOf<X> x{c.in<X>(0) + i * depth, depth, 1};
+    multiply<P>(high.size(p), width, depth, x, weights.at(0, j), y, cols, false, scratch + worker * kMultiplyScratch);
+  });
+}
+
+}  // namespace grouped_matmul_detail
+
+static size_t grouped_matmul_scratch(const Call& c) {
+  const i64 experts = c.dim(2, 0);
+  return round_up(2 * (experts + 2) * sizeof(i64), 64) + c.threads() * kMultiplyScratch * sizeof(f32);
+}
+
+KERNEL_WITH_SCRATCH(grouped_matmul, grouped_matmul_scratch) {
+  by_product_type(c.ins[0], c.ins[1], c.outs[0], [&](auto t) {
+    using T = decltype(t);
+    grouped_matmul_detail::multiply_groups<typename T::Product, typename T::A, typename T::B, typename T::C>(c);
   });
 }
 

@@ -1,18 +1,22 @@
 /** grouped_matmul, grouped_outer: one matrix per expert, the heart of the MoE layer.   S rows, E experts, D → F features. */
 import { op, rules, type Numbers, type Tensor } from '../graph/index.ts';
-import { exact, f } from './cases.ts';
+import { exact, f, half } from './cases.ts';
+import { cast } from './cast.ts';
+import { type FloatType, multiplied, productType } from './product-type.ts';
 
 interface GroupedAttrs {
   /** 1: w is [E,F,D] and multiplies transposed. */
   readonly trans: number;
+  /** 1: y is bf16. */
+  readonly bf16: number;
 }
 const groupedOp = op(
   'grouped_matmul',
-  { x: 'f[S,D]', w: 'f[E,I,J]', sizes: 'i[E]' },
-  { y: 'f[*]' },
+  { x: 'float[S,D]', w: 'float[E,I,J]', sizes: 'i[E]' },
+  { y: 'float[*]' },
   {
-    attrs: { trans: 'flag' },
-    infer(x, { trans }: GroupedAttrs) {
+    attrs: { trans: 'flag', bf16: 'flag' },
+    infer(x, { trans, bf16 }: GroupedAttrs) {
       const [rows, inner] = x['x']!.shape as [number, number];
       const [, first, second] = x['w']!.shape as [number, number, number];
       const [from, to] = trans ? [second, first] : [first, second];
@@ -20,11 +24,11 @@ const groupedOp = op(
         throw new TypeError(
           `[grouped_matmul] w: expected f[${trans ? 'E,F,D' : 'E,D,F'}] with D=${inner} (from x), got [${x['w']!.shape}]`,
         );
-      return { y: { dtype: 'f32', shape: [rows, to] } };
+      return { y: { dtype: productType('grouped_matmul', x, bf16), shape: [rows, to] } };
     },
   },
 );
-const outerOp = op('grouped_outer', { x: 'f[S,D]', dy: 'f[S,F]', sizes: 'i[E]' }, { w: 'f[E,D,F]' });
+const outerOp = op('grouped_outer', { x: 'float[S,D]', dy: 'float[S,F]', sizes: 'i[E]' }, { w: 'f[E,D,F]' });
 
 /** Calls visit(row, expert) for the rows that sizes give to experts; what does not fit is cut off. */
 function eachRow(sizes: Numbers, rows: number, visit: (row: number, expert: number) => void): void {
@@ -33,12 +37,17 @@ function eachRow(sizes: Numbers, rows: number, visit: (row: number, expert: numb
 }
 
 rules(groupedOp, {
-  vjp: ({ x, w, sizes }, { y: dy }, _, { trans }) => ({
-    x: groupedOp({ x: dy!, w, sizes }, { trans: 1 - trans }).y,
-    w: trans ? outerOp({ x: dy!, dy: x, sizes }).w : outerOp({ x, dy: dy!, sizes }).w,
-  }),
+  vjp({ x, w, sizes }, { y }, _, { trans }) {
+    // What was multiplied in bf16 is so on the way back.
+    const dy = x.dtype === 'bf16' || w.dtype === 'bf16' ? cast(y!, 'bf16') : y!;
+    return {
+      x: grouped({ x: dy, w, sizes }, 1 - trans, x),
+      w: trans ? outerOp({ x: dy, dy: x, sizes }).w : outerOp({ x, dy, sizes }).w,
+    };
+  },
   flops: ({ dims: { S, I, J } }) => 2 * S * I * J,
-  ref({ x, w, sizes }, { y }, { dims: { S, D, I, J }, attrs: { trans } }) {
+  ref({ sizes, ...factors }, { y }, { dims: { S, D, I, J }, dtypes, attrs: { trans } }) {
+    const { x, w } = multiplied(factors, dtypes);
     const F = trans ? I : J;
     eachRow(sizes, S, (row, e) => {
       for (let n = 0; n < F; n++) {
@@ -52,28 +61,59 @@ rules(groupedOp, {
     {
       about: 'uneven, some empty',
       inputs: { x: f(31, 19), w: f(5, 19, 23), sizes: exact('i32', [5], [7, 0, 17, 1, 3]) },
-      attrs: { trans: 0 },
+      attrs: { trans: 0, bf16: 0 },
     },
-    { about: 'transposed', inputs: { x: f(31, 19), w: f(5, 23, 19), sizes: exact('i32', [5], [0, 9, 0, 16, 2]) }, attrs: { trans: 1 } },
-    { about: 'no rows', inputs: { x: f(0, 4), w: f(2, 4, 3), sizes: exact('i32', [2], [0, 0]) }, attrs: { trans: 0 } },
-    { about: 'sizes beyond the rows', inputs: { x: f(6, 4), w: f(3, 4, 3), sizes: exact('i32', [3], [4, -2, 99]) }, attrs: { trans: 0 } },
+    {
+      about: 'transposed',
+      inputs: { x: f(31, 19), w: f(5, 23, 19), sizes: exact('i32', [5], [0, 9, 0, 16, 2]) },
+      attrs: { trans: 1, bf16: 0 },
+    },
+    { about: 'no rows', inputs: { x: f(0, 4), w: f(2, 4, 3), sizes: exact('i32', [2], [0, 0]) }, attrs: { trans: 0, bf16: 0 } },
+    {
+      about: 'bf16',
+      inputs: { x: half(31, 19), w: f(5, 19, 23), sizes: exact('i32', [5], [7, 0, 17, 1, 3]) },
+      attrs: { trans: 0, bf16: 0 },
+    },
+    {
+      about: 'transposed, bf16 to bf16',
+      inputs: { x: half(31, 34), w: half(4, 39, 34), sizes: exact('i32', [4], [0, 9, 16, 2]) },
+      attrs: { trans: 1, bf16: 1 },
+    },
+    {
+      about: 'sizes beyond the rows',
+      inputs: { x: f(6, 4), w: f(3, 4, 3), sizes: exact('i32', [3], [4, -2, 99]) },
+      attrs: { trans: 0, bf16: 0 },
+    },
   ],
 });
 rules(outerOp, {
   vjp: ({ x, dy, sizes }, { w: dw }) => ({
-    x: groupedOp({ x: dy, w: dw!, sizes }, { trans: 1 }).y,
-    dy: groupedOp({ x, w: dw!, sizes }, { trans: 0 }).y,
+    x: grouped({ x: dy, w: dw!, sizes }, 1, x),
+    dy: grouped({ x, w: dw!, sizes }, 0, dy),
   }),
   flops: ({ dims: { S, D, F } }) => 2 * S * D * F,
-  ref({ x, dy, sizes }, { w }, { dims: { S, D, F } }) {
+  ref({ sizes, ...factors }, { w }, { dims: { S, D, F }, dtypes }) {
+    const { x, dy } = multiplied(factors, dtypes);
     eachRow(sizes, S, (row, e) => {
       for (let d = 0; d < D; d++) for (let n = 0; n < F; n++) w[(e * D + d) * F + n]! += x[row * D + d]! * dy[row * F + n]!;
     });
   },
   cases: [
     { about: 'uneven, some empty', inputs: { x: f(31, 19), dy: f(31, 23), sizes: exact('i32', [5], [7, 0, 17, 1, 3]) } },
+    { about: 'bf16', inputs: { x: half(31, 19), dy: half(31, 23), sizes: exact('i32', [5], [7, 0, 17, 1, 3]) } },
     { about: 'one expert', inputs: { x: f(130, 7), dy: f(130, 5), sizes: exact('i32', [1], [130]) } },
   ],
 });
-/** y[s] = x[s] · w[e]: the first sizes[0] rows of x belong to expert 0, the next sizes[1] to expert 1, …; further rows are 0. */
-export const groupedMatmul = (x: Tensor, w: Tensor, sizes: Tensor): Tensor => groupedOp({ x, w, sizes }, { trans: 0 }).y;
+/** In the type of what it is the gradient of. */
+const grouped = (
+  operands: { x: Tensor; w: Tensor; sizes: Tensor },
+  trans: number,
+  { dtype }: { readonly dtype: Tensor['dtype'] },
+): Tensor => groupedOp(operands, { trans, bf16: Number(dtype === 'bf16') }).y;
+
+/**
+ * y[s] = x[s] · w[e]: the first sizes[0] rows of x belong to expert 0, the next sizes[1] to expert 1, …; further rows are 0.
+ * f32 and bf16 as in matmul.
+ */
+export const groupedMatmul = (x: Tensor, w: Tensor, sizes: Tensor, dtype: FloatType = 'f32'): Tensor =>
+  grouped({ x, w, sizes }, 0, { dtype });

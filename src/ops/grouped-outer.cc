@@ -5,11 +5,9 @@
 
 namespace openmoe::OPENMOE_ISA {
 
-static size_t grouped_outer_scratch(const Call& c) {
-  return round_up((c.dim(2, 0) + 1) * sizeof(i64), 64) + c.threads() * kMultiplyScratch * sizeof(f32);
-}
+namespace grouped_outer_detail {
 
-KERNEL_WITH_SCRATCH(grouped_outer, grouped_outer_scratch) {
+template <class P, class X, class Y> void multiply_groups(const Call& c) {
   const i64 rows = c.dim(0, 0), high_all = c.dim(0, 1), cols = c.dim(1, 1), experts = c.dim(2, 0);
   i64* begins = reinterpret_cast<i64*>(c.scratch);
   f32* scratch = reinterpret_cast<f32*>(c.scratch + round_up((experts + 1) * sizeof(i64), 64));
@@ -18,10 +16,24 @@ KERNEL_WITH_SCRATCH(grouped_outer, grouped_outer_scratch) {
   c.parallel(experts * high.count * wide.count, [&](i64 task, i32 worker) {
     const i64 e = task / (high.count * wide.count), p = task / wide.count % high.count, q = task % wide.count;
     const i64 i = high.begin(p), j = wide.begin(q), begin = begins[e];
-    const View x{c.in<f32>(0) + begin * high_all, high_all, 1}, dy{c.in<f32>(1) + begin * cols, cols, 1};
+    const ViewOf<X> x{c.in<X>(0) + begin * high_all, high_all, 1};
+    const ViewOf<Y> dy{c.in<Y>(1) + begin * cols, cols, 1};
     f32* w = c.out<f32>(0) + (e * high_all + i) * cols + j;
-    multiply(high.size(p), wide.size(q), begins[e + 1] - begin, transposed(x).at(i, 0), dy.at(0, j), w, cols, false,
+    multiply<P>(high.size(p), wide.size(q), begins[e + 1] - begin, transposed(x).at(i, 0), dy.at(0, j), w, cols, false,
              scratch + worker * kMultiplyScratch);
+  });
+}
+
+}  // namespace grouped_outer_detail
+
+static size_t grouped_outer_scratch(const Call& c) {
+  return round_up((c.dim(2, 0) + 1) * sizeof(i64), 64) + c.threads() * kMultiplyScratch * sizeof(f32);
+}
+
+KERNEL_WITH_SCRATCH(grouped_outer, grouped_outer_scratch) {
+  by_product_type(c.ins[0], c.ins[1], c.outs[0], [&](auto t) {
+    using T = decltype(t);
+    grouped_outer_detail::multiply_groups<typename T::Product, typename T::A, typename T::B>(c);
   });
 }
 

@@ -43,8 +43,8 @@ static Row exponentiate(f32* x, i64 n) {
   return {top, total};
 }
 
-// One token: its terms, and its logits turned into their gradients. Returns its share of the loss.
-static f32 finish_row(const Call& c, const Shape& shape, i64 token, f32* logits) {
+// One token: its terms, and its logits turned into their gradients, in place: of type G. Returns its share of the loss.
+template <class G> static f32 finish_row(const Call& c, const Shape& shape, i64 token, f32* logits) {
   const i64 vocabulary = shape.vocabulary, target = c.in<i32>(2)[token];
   const f32 z_loss = c.attr(0), scale = c.in<f32>(3)[token];
   const bool known = target >= 0 && target < vocabulary;
@@ -52,11 +52,48 @@ static f32 finish_row(const Call& c, const Shape& shape, i64 token, f32* logits)
   const Row row = exponentiate(logits, vocabulary);
   const f32 log_z = row.top + vlog(splat(row.total))[0], ce = log_z - wanted;
   const f32 factor = scale * (1.f + 2.f * z_loss * log_z) / row.total;
-  for (i64 i = 0; i < shape.step; i += kLanes) store(logits + i, load(logits + i) * factor);
-  if (known) logits[target] -= scale;
+  const f32 of_target = known ? logits[target] * factor - scale : 0.f;
+  G* gradients = reinterpret_cast<G*>(logits);
+  for (i64 i = 0; i < shape.step; i += kLanes) store(gradients + i, load(logits + i) * factor);
+  if (known) store_part(gradients + target, splat(of_target), 1);
   if (f32* out = c.out<f32>(1)) out[token] = ce;
   if (f32* out = c.out<f32>(2)) out[token] = log_z;
   return scale * (ce + z_loss * log_z * log_z);
+}
+
+// H: type of h; P: what is multiplied; G: type of the gradients of the logits.
+template <class P, class H, class G> void in_chunks(const Call& c) {
+  const Shape shape(c);
+  const i64 features = shape.features, vocabulary = shape.vocabulary, step = shape.step;
+  f32* logits = reinterpret_cast<f32*>(c.scratch);
+  f32* losses = logits + shape.chunk * step;
+  f32* packs = losses + round_up(shape.tokens, 16);
+  const View w{c.in<f32>(1), vocabulary, 1};
+  const ViewOf<G> dlogits{reinterpret_cast<G*>(logits), step * static_cast<i64>(sizeof(f32) / sizeof(G)), 1};
+  H* dh = c.out<H>(3);
+  f32* dw = c.out<f32>(4);
+  for (i64 first = 0; first < shape.tokens; first += shape.chunk) {
+    const i64 tokens = smaller(shape.chunk, shape.tokens - first);
+    const ViewOf<H> h{c.in<H>(0) + first * features, features, 1};
+    const Grid forward(tokens, vocabulary), to_h(tokens, features), to_w(features, vocabulary);
+    c.parallel(forward.count(), [&](i64 block, i32 worker) {
+      multiply_block<P>(forward, block, features, h, w, logits, step, false, packs + worker * kMultiplyScratch);
+    });
+    c.parallel(tokens, [&](i64 t, i32) { losses[first + t] = finish_row<G>(c, shape, first + t, logits + t * step); });
+    const i64 h_blocks = dh ? to_h.count() : 0, w_blocks = dw ? to_w.count() : 0;
+    c.parallel(h_blocks + w_blocks, [&](i64 task, i32 worker) {  // the deep products first: they are the longest tasks
+      f32* pack = packs + worker * kMultiplyScratch;
+      if (task < h_blocks) {
+        multiply_block<P>(to_h, task, vocabulary, dlogits, transposed(w), dh + first * features, features, false, pack);
+      } else {
+        multiply_block<P>(to_w, task - h_blocks, tokens, transposed(h), dlogits, dw, vocabulary, first > 0, pack);
+      }
+    });
+  }
+  if (dw && shape.tokens == 0) __builtin_memset(dw, 0, features * vocabulary * sizeof(f32));
+  double loss = 0;
+  for (i64 t = 0; t < shape.tokens; ++t) loss += losses[t];
+  if (f32* out = c.out<f32>(0)) *out = static_cast<f32>(loss);
 }
 
 }  // namespace cross_entropy
@@ -67,35 +104,11 @@ static size_t linear_cross_entropy_scratch(const Call& c) {
 }
 
 KERNEL_WITH_SCRATCH(linear_cross_entropy, linear_cross_entropy_scratch) {
-  const cross_entropy::Shape shape(c);
-  const i64 features = shape.features, vocabulary = shape.vocabulary, step = shape.step;
-  f32* logits = reinterpret_cast<f32*>(c.scratch);
-  f32* losses = logits + shape.chunk * step;
-  f32* packs = losses + round_up(shape.tokens, 16);
-  const View w{c.in<f32>(1), vocabulary, 1}, dlogits{logits, step, 1};
-  f32 *dh = c.out<f32>(3), *dw = c.out<f32>(4);
-  for (i64 first = 0; first < shape.tokens; first += shape.chunk) {
-    const i64 tokens = smaller(shape.chunk, shape.tokens - first);
-    const View h{c.in<f32>(0) + first * features, features, 1};
-    const Grid forward(tokens, vocabulary), to_h(tokens, features), to_w(features, vocabulary);
-    c.parallel(forward.count(), [&](i64 block, i32 worker) {
-      multiply_block(forward, block, features, h, w, logits, step, false, packs + worker * kMultiplyScratch);
-    });
-    c.parallel(tokens, [&](i64 t, i32) { losses[first + t] = cross_entropy::finish_row(c, shape, first + t, logits + t * step); });
-    const i64 h_blocks = dh ? to_h.count() : 0, w_blocks = dw ? to_w.count() : 0;
-    c.parallel(h_blocks + w_blocks, [&](i64 task, i32 worker) {  // the deep products first: they are the longest tasks
-      f32* pack = packs + worker * kMultiplyScratch;
-      if (task < h_blocks) {
-        multiply_block(to_h, task, vocabulary, dlogits, transposed(w), dh + first * features, features, false, pack);
-      } else {
-        multiply_block(to_w, task - h_blocks, tokens, transposed(h), dlogits, dw, vocabulary, first > 0, pack);
-      }
-    });
+  if (c.ins[0].dtype == DType::bf16) {
+    cross_entropy::in_chunks<Bf16, bf16, bf16>(c);
+  } else {
+    cross_entropy::in_chunks<F32, f32, f32>(c);
   }
-  if (dw && shape.tokens == 0) __builtin_memset(dw, 0, features * vocabulary * sizeof(f32));
-  double loss = 0;
-  for (i64 t = 0; t < shape.tokens; ++t) loss += losses[t];
-  if (f32* out = c.out<f32>(0)) *out = static_cast<f32>(loss);
 }
 
 }  // namespace openmoe::OPENMOE_ISA

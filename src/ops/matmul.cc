@@ -4,9 +4,9 @@
 
 namespace openmoe::OPENMOE_ISA {
 
-static size_t matmul_scratch(const Call& c) { return c.threads() * kMultiplyScratch * sizeof(f32); }
+namespace matmul_detail {
 
-KERNEL_WITH_SCRATCH(matmul, matmul_scratch) {
+template <class P, class A, class B, class C> void multiply_all(const Call& c) {
   const i32 rank = c.ins[0].rank;
   const bool turn_a = c.attrs[0] != 0, turn_b = c.attrs[1] != 0;
   const i64 rows = c.outs[0].dims[rank - 2], cols = c.outs[0].dims[rank - 1];
@@ -16,11 +16,23 @@ KERNEL_WITH_SCRATCH(matmul, matmul_scratch) {
   const Grid grid(rows, cols);
   c.parallel(batch * grid.count(), [&](i64 task, i32 worker) {
     const i64 n = task / grid.count();
-    const f32 *a_data = c.in<f32>(0) + n * rows * depth, *b_data = c.in<f32>(1) + n * depth * cols;
-    const View a = turn_a ? View{a_data, 1, rows} : View{a_data, depth, 1};
-    const View b = turn_b ? View{b_data, 1, depth} : View{b_data, cols, 1};
+    const A* a_data = c.in<A>(0) + n * rows * depth;
+    const B* b_data = c.in<B>(1) + n * depth * cols;
+    const ViewOf<A> a = turn_a ? ViewOf<A>{a_data, 1, rows} : ViewOf<A>{a_data, depth, 1};
+    const ViewOf<B> b = turn_b ? ViewOf<B>{b_data, 1, depth} : ViewOf<B>{b_data, cols, 1};
     f32* scratch = reinterpret_cast<f32*>(c.scratch) + worker * kMultiplyScratch;
-    multiply_block(grid, task % grid.count(), depth, a, b, c.out<f32>(0) + n * rows * cols, cols, false, scratch);
+    multiply_block<P>(grid, task % grid.count(), depth, a, b, c.out<C>(0) + n * rows * cols, cols, false, scratch);
+  });
+}
+
+}  // namespace matmul_detail
+
+static size_t matmul_scratch(const Call& c) { return c.threads() * kMultiplyScratch * sizeof(f32); }
+
+KERNEL_WITH_SCRATCH(matmul, matmul_scratch) {
+  by_product_type(c.ins[0], c.ins[1], c.outs[0], [&](auto t) {
+    using T = decltype(t);
+    matmul_detail::multiply_all<typename T::Product, typename T::A, typename T::B, typename T::C>(c);
   });
 }
 

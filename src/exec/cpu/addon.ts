@@ -24,7 +24,7 @@ export interface Addon {
   cancel(handle: Handle): void;
   profile(handle: Handle): Float64Array;
   close(handle: Handle): void;
-  probe(engine: Engine, what: 'peak', seconds: number): number;
+  probe(engine: Engine, what: 'peak' | 'peakBf16', seconds: number): number;
   probe(engine: Engine, what: 'bandwidth', seconds: number): { read: number; update: number };
 }
 

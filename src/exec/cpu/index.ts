@@ -38,8 +38,8 @@ class CpuBuffer implements Buffer {
 export interface CpuExecutor extends Executor {
   readonly facts: CpuFacts;
   load(program: Program): Promise<CpuLoaded>;
-  /** GFLOP/s of multiply-adds in registers on all threads, now. */
-  peak(seconds: number): number;
+  /** GFLOP/s of multiply-adds in registers on all threads, now: of f32, or of bf16 with f32 sums (f32 where the processor lacks them). */
+  peak(seconds: number, dtype?: 'f32' | 'bf16'): number;
   /** GB/s of memory reads and of updates in place, now. */
   bandwidth(seconds: number): { read: number; update: number };
 }
@@ -81,7 +81,7 @@ export function openCpu({ threads }: { threads?: number } = {}): CpuExecutor {
       invariant((buffer as CpuBuffer).data.length === sizeOf(buffer.shape), 'a result was read after its program was closed');
       return (buffer as CpuBuffer).read();
     },
-    peak: (seconds) => addon.probe(engine, 'peak', seconds),
+    peak: (seconds, dtype = 'f32') => addon.probe(engine, dtype === 'bf16' ? 'peakBf16' : 'peak', seconds),
     bandwidth: (seconds) => addon.probe(engine, 'bandwidth', seconds),
     close: () => addon.shut(engine),
   };
