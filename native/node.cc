@@ -344,18 +344,22 @@ napi_value Close(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// probe(engine, what, seconds) → GFLOP/s, or { read, update } in GB/s
+// probe(engine, what, seconds, bytes) → GFLOP/s, or over so many bytes { read, update } in GB/s
 napi_value Probe(napi_env env, napi_callback_info info) {
-  napi_value in[3], result;
-  double seconds = 0;
-  CHECK(arguments(env, info, in) && napi_get_value_double(env, in[2], &seconds) == napi_ok ? napi_ok : napi_invalid_arg, "probe(engine, what, seconds)");
+  napi_value in[4], result;
+  double seconds = 0, bytes = 0;
+  CHECK(arguments(env, info, in) && napi_get_value_double(env, in[2], &seconds) == napi_ok && napi_get_value_double(env, in[3], &bytes) == napi_ok && bytes >= 0 &&
+                bytes <= kMaxBytes
+            ? napi_ok
+            : napi_invalid_arg,
+        "probe(engine, what, seconds, bytes)");
   Engine* engine = external<Engine>(env, in[0]);
-  CHECK(engine ? napi_ok : napi_invalid_arg, "probe(engine, what, seconds)");
+  CHECK(engine ? napi_ok : napi_invalid_arg, "probe(engine, what, seconds, bytes)");
   if (engine->busy || !engine->pool) return napi_throw_error(env, "E_PROGRAM", "a program is running"), nullptr;
   Team* team = pool_team(engine->pool);
   const std::string what = read_text(env, in[1]);
   if (what == "peak" || what == "peakBf16") return number(env, probe_peak(team, what == "peakBf16", seconds));
-  const Bandwidth bandwidth = probe_bandwidth(team, seconds);
+  const Bandwidth bandwidth = probe_bandwidth(team, static_cast<size_t>(bytes), seconds);
   napi_create_object(env, &result);
   set(env, result, "read", number(env, bandwidth.read));
   set(env, result, "update", number(env, bandwidth.update));

@@ -1,4 +1,7 @@
 /** bench: what this machine can do and what share of it we reach. Must not know the terminal. */
-export { benchKernels } from './kernels.ts';
-export type { Row } from './measure.ts';
-export { benchStep, CONFIGS, peerRecipe, type StepConfigName, type StepProfile } from './step.ts';
+export { CONFIGS, peerRecipe } from './configs.ts';
+export { benchKernels, kernelTitles } from './kernels.ts';
+export { limits, type Limits, type Precision, PRECISIONS } from './measure.ts';
+export { bestPeer, type PeerLine, readPeers } from './peers.ts';
+export type { Row } from './row.ts';
+export { benchStep, type OpTime } from './step.ts';

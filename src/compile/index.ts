@@ -1,6 +1,6 @@
 /** compile: graph → flat program, and the passes that executors call at load. Must not know any op by name, nor any device. */
 export * from '../ops/index.ts';
-export { flopsOf } from './flops.ts';
+export { costOf, costsOf, type Cost } from './costs.ts';
 export { fuse } from './fuse.ts';
 export { gradient } from './gradient.ts';
 export { plan, type Place, type Plan } from './plan.ts';

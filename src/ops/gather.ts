@@ -10,6 +10,7 @@ const gatherOp = op(
   { x: 'any[*]', indices: 'i[*]' },
   { y: 'any[*]' },
   {
+    picks: ['x'],
     infer: (x) => ({ y: { dtype: x['x']!.dtype, shape: [...x['indices']!.shape, ...x['x']!.shape.slice(1)] } }),
   },
 );

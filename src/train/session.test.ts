@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { RECIPES } from '../../recipes/index.ts';
 import { rng } from '../base/index.ts';
-import { flopsOf, fuse, openRef, plan } from '../exec/index.ts';
+import { costOf, fuse, openRef, plan } from '../exec/index.ts';
 import type { Batch } from '../data/index.ts';
 import { makeOptimizer } from './optimizers/index.ts';
 import { stepProgram } from './step.ts';
@@ -75,7 +75,7 @@ describe('a training step', () => {
       const { batch, accumulate } = recipe.train;
       const config = { batch, length: recipe.data.length, accumulate, losses: recipe.losses, padded: false };
       const program = stepProgram(modelOf(recipe), makeOptimizer(recipe.optimizer), config);
-      expect(flopsOf(program), name).toBe(trainingFlops(modelOf(recipe), batch, recipe.data.length));
+      expect(costOf(program).flops, name).toBe(trainingFlops(modelOf(recipe), batch, recipe.data.length));
     }
   });
 

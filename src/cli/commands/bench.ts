@@ -1,70 +1,112 @@
-/** openmoe bench: how near kernels and the training step come to what this machine can do. */
-import { cpus, loadavg } from 'node:os';
+/** openmoe bench: how near kernels, the training step, decoding and tokenizers come to what this machine can do. */
 import { RECIPES } from '../../../recipes/index.ts';
-import { EXIT, formatDuration, formatShare, suggest, UserError, inColumns } from '../../base/index.ts';
-import { benchKernels, benchStep, CONFIGS, peerRecipe, type Row, type StepConfigName, type StepProfile } from '../../bench/index.ts';
+import { EXIT, formatDuration, formatShare, suggest, UserError } from '../../base/index.ts';
+import {
+  benchKernels,
+  benchStep,
+  bestPeer,
+  CONFIGS,
+  kernelTitles,
+  type OpTime,
+  peerRecipe,
+  PRECISIONS,
+  type Row,
+} from '../../bench/index.ts';
 import { type CpuExecutor, openCpu } from '../../exec/index.ts';
 import type { Recipe } from '../../train/index.ts';
-import { type Answer, command, oneOf, parseText, valueOr } from '../command.ts';
+import { benchDocument, peakNow, peersFrom, record } from '../bench-record.ts';
+import { opsTable, rowsTable } from '../bench-tables.ts';
+import { type Answer, command, parseText, parseWord, value, valueOr, wordOr } from '../command.ts';
 import { chosenThreads, threadsFlag } from '../surroundings.ts';
-import type { Terminal } from '../terminal.ts';
+
+const PARTS = ['kernels', 'step'] as const;
+type Part = (typeof PARTS)[number];
 
 export const bench = command({
-  about: 'Measures kernels, or the whole training step, against the peak measured beside each',
-  examples: ['bench step', 'bench step --config quickstart --json', "bench kernels --filter 'grouped matmul'"],
-  args: { what: oneOf(['kernels', 'step'], 'what to measure') },
+  about: 'Measures kernels, the training step, decoding or tokenizers against the peak and bandwidth measured beside each',
+  examples: [
+    'bench step --config base-lite',
+    'bench step --config quick-dense --json',
+    "bench kernels --filter 'grouped matmul'",
+    'bench kernels --peer results.jsonl',
+  ],
+  args: { what: wordOr(['all', ...PARTS], { about: 'what to measure', standard: 'all' }) },
   flags: {
+    filter: valueOr({ form: '<text>', about: 'only what has this in its name or shape', parse: parseText, standard: '' }),
     config: valueOr({
       form: '<name>',
       about: `step: ${Object.keys(CONFIGS).join(', ')} as the peers have them, or a recipe`,
       parse: parseText,
       standard: 'quick',
     }),
-    filter: valueOr({ form: '<text>', about: 'kernels: those whose name or shape contains it', parse: parseText, standard: '' }),
+    dtype: valueOr({
+      form: '<type>',
+      about: `what is multiplied: ${PRECISIONS.join(', ')}`,
+      parse: parseWord(PRECISIONS),
+      standard: 'f32',
+    }),
     threads: threadsFlag,
+    peer: value({
+      form: '<file>',
+      about: 'JSON lines of peers: the ratio to the best of them is printed beside each row',
+      parse: parseText,
+    }),
   },
   streams: true,
   async run({ args, flags, terminal }): Promise<Answer> {
-    const recipe = configured(flags.config);
+    const wanted: Wanted = { filter: flags.filter, recipe: configured(flags.config) };
+    const parts = args.what === 'all' ? PARTS : [args.what];
+    if (parts.includes('kernels')) checkFilter(flags.filter, kernelTitles());
+    const peers = flags.peer === undefined ? [] : peersFrom(flags.peer, terminal);
     const executor = openCpu({ threads: chosenThreads(flags.threads, terminal.env).count });
-    const rows: Row[] = [];
-    const take = (row: Row): void => {
-      rows.push(row);
-      terminal.event({ event: 'measured', ...row });
-      if (terminal.form === 'text') terminal.say(line(row));
-    };
-    if (args.what === 'kernels') {
-      for await (const row of benchKernels(executor, flags.filter)) take(row);
-      if (rows.length === 0)
-        throw new UserError('E_KERNEL_UNKNOWN', EXIT.notFound, {
-          message: `no kernel has "${flags.filter}" in its name or shape`,
-          place: '--filter',
-        });
-      return { schema: 'openmoe.bench/1', data: documentOf(executor, rows), text: rowsTable(rows) };
-    }
-    const { row, session } = await benchStep(executor, recipe);
-    take(row);
+    const peak = peakNow(executor, terminal);
+    const [rows, ops]: [Row[], OpTime[]] = [[], []];
+    for (const part of parts)
+      for await (const measured of MEASURE[part](executor, wanted)) {
+        ops.push(...(measured.ops ?? []));
+        const peer = bestPeer(measured.row, peers);
+        const row = { ...measured.row, ...(peer && { peer }) };
+        rows.push(row);
+        terminal.event({ event: 'measured', ...row });
+        if (terminal.form === 'text') terminal.say(line(row));
+      }
+    const document = benchDocument(executor, peak, rows);
+    executor.close();
+    await record(document, terminal);
     return {
       schema: 'openmoe.bench/1',
-      data: { ...documentOf(executor, rows), ops: session },
-      text: rowsTable(rows) + stepText(row, session, terminal),
+      data: { ...document, ...(ops.length > 0 && { ops }) },
+      text: rowsTable(rows) + (ops.length > 0 ? `\n${opsTable(ops, terminal.verbosity)}` : ''),
     };
   },
 });
 
-/** The machine, the best peak and bandwidth that were measured beside the rows (GFLOP/s and GB/s), and the rows. */
-function documentOf({ facts }: CpuExecutor, rows: readonly Row[]): object {
-  const best = (of: (row: Row) => number): number => Math.max(...rows.map(of));
-  const { read, update } = { read: best((r) => r.read_gb_s), update: best((r) => r.update_gb_s) };
-  return {
-    machine: { processor: cpus()[0]?.model.trim() ?? 'unknown', cores: cpus().length, load: loadavg()[0], engine: facts },
-    peak: { f32: best((r) => r.peak_gflops), bandwidth: { read, update } },
-    rows,
-  };
+interface Wanted {
+  readonly filter: string;
+  readonly recipe: Recipe;
+}
+type Measured = AsyncGenerator<{ readonly row: Row; readonly ops?: readonly OpTime[] }>;
+
+const MEASURE: Readonly<Record<Part, (executor: CpuExecutor, wanted: Wanted) => Measured>> = {
+  async *kernels(executor, { filter }) {
+    for await (const row of benchKernels(executor, filter)) yield { row };
+  },
+  async *step(executor, { recipe }) {
+    yield await benchStep(executor, recipe);
+  },
+};
+
+function checkFilter(filter: string, titles: readonly string[]): void {
+  if (titles.some((title) => title.includes(filter))) return;
+  throw new UserError('E_KERNEL_UNKNOWN', EXIT.notFound, {
+    message: `nothing that is measured has "${filter}" in its name or shape`,
+    place: '--filter',
+    hint: suggest(filter, [...new Set(titles.map((title) => title.split(' ')[0]!)), ...titles]),
+  });
 }
 
 function configured(name: string): Recipe {
-  if (Object.hasOwn(CONFIGS, name)) return peerRecipe(name as StepConfigName);
+  if (Object.hasOwn(CONFIGS, name)) return peerRecipe(name);
   const recipe = Object.hasOwn(RECIPES, name) ? RECIPES[name] : undefined;
   if (recipe) return recipe;
   throw new UserError('E_RECIPE_UNKNOWN', EXIT.notFound, {
@@ -75,33 +117,4 @@ function configured(name: string): Recipe {
 }
 
 const line = ({ name, shape, median_s, share }: Row): string =>
-  `${name} ${shape}: ${formatDuration(median_s)}, ${formatShare(share)} of peak`;
-
-/** Milliseconds, to three digits even where kernels take microseconds. */
-const ms = (seconds: number): string => (seconds * 1000).toPrecision(3);
-
-const rowsTable = (rows: readonly Row[]): string =>
-  inColumns(
-    [
-      ['name', 'shape', 'ms', 'floor ms', 'share', 'bound by', 'peak GFLOP/s'],
-      ...rows.map((r) => [r.name, r.shape, ms(r.median_s), ms(r.floor_s), formatShare(r.share), r.bound, r.peak_gflops.toFixed(1)]),
-    ],
-    { right: [2, 3, 4, 6] },
-  );
-
-const SHOWN_OPS = 12;
-
-function stepText({ tok_per_s }: Row, session: StepProfile, { verbosity }: Terminal): string {
-  const total = session.reduce((sum, op) => sum + op.seconds, 0);
-  const shown = verbosity > 0 ? session : session.slice(0, SHOWN_OPS);
-  const ops = [
-    ['op', 'count', 'ms', 'share'],
-    ...shown.map(({ op, count, seconds }) => [
-      op.length > 50 ? `${op.slice(0, 49)}…` : op,
-      String(count),
-      ms(seconds),
-      formatShare(seconds / total),
-    ]),
-  ];
-  return `${tok_per_s === undefined ? '' : `${Math.round(tok_per_s)} tokens a second\n`}${session.length > 0 ? `\n${inColumns(ops, { right: [1, 2, 3] })}` : ''}`;
-}
+  `${name} ${shape}: ${formatDuration(median_s)}, ${formatShare(share)} of what is possible`;
