@@ -1,4 +1,5 @@
 /** bench: what this machine can do and what share of it we reach. Must not know the terminal. */
+export { chromeTrace } from './chrome-trace.ts';
 export { CONFIGS, peerRecipe } from './configs.ts';
 export { benchKernels, kernelTitles } from './kernels.ts';
 export { limits, type Limits, type Precision, PRECISIONS } from './measure.ts';

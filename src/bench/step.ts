@@ -1,7 +1,7 @@
 /** The whole training step on random tokens, in the peers' configurations or a recipe's own. */
 import { rng } from '../base/index.ts';
 import type { Batch } from '../data/index.ts';
-import { type CpuExecutor, FAMILIES, type Model, type Timed } from '../infer/index.ts';
+import { type CpuExecutor, FAMILIES, type Model, type Timed, type Timeline } from '../infer/index.ts';
 import { initialValues, openSession, type Recipe, type Session, trainingFlops } from '../train/index.ts';
 import { CONFIGS, peerFacts } from './configs.ts';
 import { watchLoop } from './event-loop.ts';
@@ -12,6 +12,8 @@ export interface StepMeasured {
   readonly row: Row;
   /** Kernels by the seconds that they lose, most first. */
   readonly ops: readonly OpTime[];
+  /** One more step, as a timeline. */
+  readonly timeline: Timeline | undefined;
 }
 
 /** Instructions of one op within one step. */
@@ -74,7 +76,10 @@ async function measureStep(executor: CpuExecutor, { r, model, session, seconds }
     : undefined;
   const whole = row({ ...named, like }, measured, { flops, read: 0, written: 0 });
   const facts = { tok_per_s: tokens / measured.median_s, model_flops: flops, event_loop_p99_s: loop.p99() };
-  return { row: { ...whole, ...facts }, ops: byOp(session.profile(), measured.limits) };
+  const ops = byOp(session.profile(), measured.limits);
+  session.record();
+  await session.step(batch, step);
+  return { row: { ...whole, ...facts }, ops, timeline: session.timeline() };
 }
 
 function randomBatch(tokens: number, vocab: number): Batch {

@@ -1,11 +1,13 @@
 /** What bench leaves behind: its document, a line of it in a checkout, and what peers left. */
-import { appendFileSync, mkdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
 import { EXIT, jsonLine, UserError } from '../base/index.ts';
-import { type PeerLine, readPeers, type Row } from '../bench/index.ts';
-import type { CpuExecutor } from '../exec/index.ts';
+import { chromeTrace, type PeerLine, readPeers, type Row } from '../bench/index.ts';
+import type { CpuExecutor, Timeline } from '../exec/index.ts';
+import { timelinePage } from '../report/index.ts';
 import { environment, packageHome } from '../runs/index.ts';
+import type { Recipe } from '../train/index.ts';
 import { shownPath } from './surroundings.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -69,6 +71,22 @@ export async function record(document: BenchDocument, { env, detail }: Terminal)
   const when = { time: new Date().toISOString(), revision: git?.revision ?? null, dirty: git ? git.dirty !== null : null };
   appendFileSync(file, jsonLine({ schema: 'openmoe.bench/1', ...when, ...document }));
   detail(`appended to ${shownPath(file)}`);
+}
+
+export interface Profiled {
+  readonly recipe: Recipe;
+  readonly row: Row;
+  readonly terminal: Terminal;
+}
+
+/** One step as a page and as a Chrome trace, beside where the command was called. Returns the files. */
+export function writeProfile(timeline: Timeline, { recipe, row, terminal }: Profiled): readonly string[] {
+  const [page, trace] = [`profile-${recipe.name}.html`, `profile-${recipe.name}.trace.json`] as const;
+  const about = `${row.shape} tokens, ${row.threads} threads, ${cpus()[0]?.model.trim() ?? 'unknown processor'}, ${new Date().toISOString()}`;
+  writeFileSync(page, timelinePage({ title: `One ${row.name}`, about, ...timeline }));
+  writeFileSync(trace, JSON.stringify(chromeTrace(timeline)));
+  terminal.say(`one step as a timeline: ${page}, ${trace}`);
+  return [page, trace];
 }
 
 /** Throws UserError E_PEERS (exit 3 or 4) for a file that is not there, or holds no measurement. */

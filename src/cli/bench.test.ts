@@ -43,8 +43,12 @@ describe.runIf(engineIsBuilt())('bench', () => {
     expect(kept).toHaveProperty('revision');
   });
 
-  test('a step has tokens a second, model FLOPs, the delay of the event loop, and its ops with floor and gap', async () => {
-    const { exit, out } = await bench('step', '--config', 'tiny', '--json');
+  test('a step has tokens a second, model FLOPs, the delay of the event loop, and its ops with floor and gap; --profile leaves its timeline', async () => {
+    const here = process.cwd();
+    process.chdir(folder);
+    const { exit, out } = await bench('step', '--config', 'tiny', '--json', '--profile').finally(() => process.chdir(here));
+    expect(readFileSync(join(folder, 'profile-tiny.html'), 'utf8')).toContain('<h1>One training step, tiny</h1>');
+    expect(JSON.parse(readFileSync(join(folder, 'profile-tiny.trace.json'), 'utf8'))).toHaveProperty('traceEvents');
     expect(exit).toBe(0);
     const { rows, ops } = JSON.parse(out) as {
       rows: object[];

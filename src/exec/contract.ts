@@ -44,7 +44,27 @@ export interface Loaded {
   readonly memory: number;
   /** Each instruction with its mean time since this was last asked, in order of execution, where the executor measures them. */
   profile?(): readonly Timed[];
+  /** Makes the next run a timeline, where the executor can. */
+  record?(): void;
+  /** The run recorded last. */
+  timeline?(): Timeline;
   close(): void;
+}
+
+/** One run: which thread worked on which instruction, from when to when. */
+export interface Timeline {
+  readonly threads: number;
+  readonly instructions: readonly Executed[];
+  readonly spans: readonly Span[];
+}
+export interface Span {
+  /** −1: the instruction as a whole, from its call to its return. */
+  readonly thread: number;
+  /** Index of the instruction. */
+  readonly instruction: number;
+  /** Seconds since the first instruction began. */
+  readonly begin_s: number;
+  readonly end_s: number;
 }
 
 export interface Timed extends Executed {

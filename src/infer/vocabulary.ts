@@ -12,5 +12,6 @@ export {
   type Loaded,
   type Program,
   type Timed,
+  type Timeline,
 } from '../exec/index.ts';
 export * from '../models/index.ts';

@@ -6,7 +6,7 @@ import type { Recipe } from './recipe.ts';
 import { learningRate } from './schedule.ts';
 import { slotName, type StepConfig, stepProgram } from './step.ts';
 import type { Batch } from '../data/index.ts';
-import { type Buffer, type Buffers, type Executor, type Model, type Shape, sizeOf, type Timed } from './vocabulary.ts';
+import { type Buffer, type Buffers, type Executor, type Model, type Shape, sizeOf, type Timed, type Timeline } from './vocabulary.ts';
 
 /** Values by parameter path, and by `path/slot`. */
 export interface Snapshot {
@@ -33,6 +33,10 @@ export interface Session {
   read(name: string): Float32Array;
   /** The step's instructions with their mean times since this was last asked; empty where the executor does not measure. */
   profile(): readonly Timed[];
+  /** Makes the next step a timeline, where the executor can. */
+  record(): void;
+  /** The step recorded last; undefined where the executor records none. */
+  timeline(): Timeline | undefined;
   /** Every slot with its shape, in order. */
   readonly slots: ReadonlyMap<string, Shape>;
   close(): void;
@@ -76,6 +80,8 @@ export async function openSession(model: Model, recipe: Recipe, executor: Execut
     },
     read: (name) => executor.get((weights[name] ?? state[name])!) as Float32Array,
     profile: () => loaded.profile?.() ?? [],
+    record: () => loaded.record?.(),
+    timeline: () => loaded.timeline?.(),
     close: () => loaded.close(),
   };
 }

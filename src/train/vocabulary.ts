@@ -9,5 +9,6 @@ export {
   type Loaded,
   type Program,
   type Timed,
+  type Timeline,
 } from '../exec/index.ts';
 export * from '../models/index.ts';

@@ -12,11 +12,11 @@ import {
   PRECISIONS,
   type Row,
 } from '../../bench/index.ts';
-import { type CpuExecutor, openCpu } from '../../exec/index.ts';
+import { type CpuExecutor, openCpu, type Timeline } from '../../exec/index.ts';
 import type { Recipe } from '../../train/index.ts';
-import { benchDocument, peakNow, peersFrom, record } from '../bench-record.ts';
+import { benchDocument, peakNow, peersFrom, record, writeProfile } from '../bench-record.ts';
 import { opsTable, rowsTable } from '../bench-tables.ts';
-import { type Answer, command, parseText, parseWord, value, valueOr, wordOr } from '../command.ts';
+import { type Answer, command, parseText, parseWord, value, valueOr, wordOr, yes } from '../command.ts';
 import { chosenThreads, threadsFlag } from '../surroundings.ts';
 
 const PARTS = ['kernels', 'step'] as const;
@@ -46,6 +46,7 @@ export const bench = command({
       standard: 'f32',
     }),
     threads: threadsFlag,
+    profile: yes('step: writes one step as a timeline, profile-NAME.html and profile-NAME.trace.json (chrome://tracing, Perfetto)'),
     peer: value({
       form: '<file>',
       about: 'JSON lines of peers: the ratio to the best of them is printed beside each row',
@@ -60,10 +61,12 @@ export const bench = command({
     const peers = flags.peer === undefined ? [] : peersFrom(flags.peer, terminal);
     const executor = openCpu({ threads: chosenThreads(flags.threads, terminal.env).count });
     const peak = peakNow(executor, terminal);
-    const [rows, ops]: [Row[], OpTime[]] = [[], []];
+    const [rows, ops, profiles]: [Row[], OpTime[], string[]] = [[], [], []];
     for (const part of parts)
       for await (const measured of MEASURE[part](executor, wanted)) {
         ops.push(...(measured.ops ?? []));
+        if (flags.profile && measured.timeline)
+          profiles.push(...writeProfile(measured.timeline, { recipe: wanted.recipe, row: measured.row, terminal }));
         const peer = bestPeer(measured.row, peers);
         const row = { ...measured.row, ...(peer && { peer }) };
         rows.push(row);
@@ -75,7 +78,7 @@ export const bench = command({
     await record(document, terminal);
     return {
       schema: 'openmoe.bench/1',
-      data: { ...document, ...(ops.length > 0 && { ops }) },
+      data: { ...document, ...(ops.length > 0 && { ops }), ...(profiles.length > 0 && { profiles }) },
       text: rowsTable(rows) + (ops.length > 0 ? `\n${opsTable(ops, terminal.verbosity)}` : ''),
     };
   },
@@ -85,7 +88,7 @@ interface Wanted {
   readonly filter: string;
   readonly recipe: Recipe;
 }
-type Measured = AsyncGenerator<{ readonly row: Row; readonly ops?: readonly OpTime[] }>;
+type Measured = AsyncGenerator<{ readonly row: Row; readonly ops?: readonly OpTime[]; readonly timeline?: Timeline | undefined }>;
 
 const MEASURE: Readonly<Record<Part, (executor: CpuExecutor, wanted: Wanted) => Measured>> = {
   async *kernels(executor, { filter }) {

@@ -1,7 +1,7 @@
 /** The cpu executor: fuses, plans memory, and lets the C++ machine run programs on its own threads. */
 import { bf16FromF32, EXIT, f32FromBf16, invariant, UserError } from '../../base/index.ts';
 import { bytesOf, type DType, fuse, lower, opNamed, opNames, plan, type Program, sizeOf } from '../../compile/index.ts';
-import type { Buffer, Buffers, BufferSpec, Executor, Loaded, Numbers, Timed } from '../contract.ts';
+import type { Buffer, Buffers, BufferSpec, Executor, Loaded, Numbers, Span, Timed, Timeline } from '../contract.ts';
 import { type Addon, type CpuFacts, cpuFacts, type Engine, loadAddon } from './addon.ts';
 import { executed } from '../executed.ts';
 import { checkProgram } from './check.ts';
@@ -50,6 +50,8 @@ export interface CpuExecutor extends Executor {
 }
 export interface CpuLoaded extends Loaded {
   profile(): readonly Timed[];
+  record(): void;
+  timeline(): Timeline;
 }
 
 /** Throws UserError E_NO_ENGINE or E_ISA (exit 3). */
@@ -74,7 +76,7 @@ export function openCpu({ threads }: { threads?: number } = {}): CpuExecutor {
   return {
     name: 'cpu',
     facts,
-    load: async (program) => loadProgram(program, { addon, engine, known, inTurn }),
+    load: async (program) => loadProgram(program, { threads: facts.threads, addon, engine, known, inTurn }),
     put(data, spec) {
       const buffer = allocate(spec);
       buffer.write(data);
@@ -92,14 +94,22 @@ export function openCpu({ threads }: { threads?: number } = {}): CpuExecutor {
   };
 }
 
+/** From four numbers a span, nanoseconds of a clock, in the order in which they ended. */
+function spansOf(numbers: Float64Array): readonly Span[] {
+  const spans = Array.from({ length: numbers.length / 4 }, (_, n) => numbers.subarray(4 * n, 4 * n + 4));
+  const start = spans.reduce((least, s) => Math.min(least, s[2]!), Infinity);
+  return spans.map((s) => ({ thread: s[0]!, instruction: s[1]!, begin_s: (s[2]! - start) / 1e9, end_s: (s[3]! - start) / 1e9 }));
+}
+
 interface Shared {
+  readonly threads: number;
   readonly addon: Addon;
   readonly engine: Engine;
   readonly known: (op: string) => boolean;
   readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
 }
 
-function loadProgram(program: Program, { addon, engine, known, inTurn }: Shared): CpuLoaded {
+function loadProgram(program: Program, { threads, addon, engine, known, inTurn }: Shared): CpuLoaded {
   checkProgram(program);
   const fused = fuse(lower(program, known));
   const planned = plan(fused);
@@ -147,6 +157,8 @@ function loadProgram(program: Program, { addon, engine, known, inTurn }: Shared)
       asked = now;
       return steps.map((step, n) => ({ ...step, seconds: since[n + 1]! / 1e9 / Math.max(1, since[0]!) }));
     },
+    record: () => addon.record(handle),
+    timeline: () => ({ threads, instructions: steps, spans: spansOf(addon.timeline(handle)) }),
     close: () => addon.close(handle),
   };
 }
