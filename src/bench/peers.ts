@@ -1,5 +1,4 @@
 /** What peers measured: their JSON lines, and the best of those that are about the same work as a row of ours. */
-import type { Precision } from './measure.ts';
 import type { PeerResult, Row } from './row.ts';
 
 /** One measurement of a peer; which other fields there are depends on what was measured. */
@@ -27,7 +26,13 @@ function parsedLine(line: string): PeerLine | undefined {
   }
 }
 
-const SAME_PRECISION: Readonly<Record<Precision, readonly string[]>> = { f32: ['f32'], bf16: ['bf16'], int8: ['q8_0'], int4: ['q4_0'] };
+const SAME_PRECISION: Readonly<Record<Row['dtype'], readonly string[]>> = {
+  f32: ['f32'],
+  bf16: ['bf16'],
+  int8: ['q8_0'],
+  int4: ['q4_0'],
+  text: [],
+};
 /** Fields that say which way of several a peer took. */
 const WAYS = ['mode', 'compile', 'experts_by', 'way', 'env'] as const;
 

@@ -4,7 +4,7 @@ import type { Limits, Measured, Precision } from './measure.ts';
 export interface Row {
   readonly name: string;
   readonly shape: string;
-  readonly dtype: Precision;
+  readonly dtype: Precision | 'text';
   readonly threads: number;
   readonly median_s: number;
   readonly min_s: number;
@@ -62,7 +62,7 @@ export function floorOf({ flops, read, written }: Work, { peak, read: reads, upd
 export interface Named {
   readonly name: string;
   readonly shape: string;
-  readonly dtype: Precision;
+  readonly dtype: Precision | 'text';
   readonly threads: number;
   readonly like?: Likeness | undefined;
 }

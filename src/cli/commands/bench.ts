@@ -2,16 +2,21 @@
 import { RECIPES } from '../../../recipes/index.ts';
 import { EXIT, formatDuration, formatShare, suggest, UserError } from '../../base/index.ts';
 import {
+  benchDecode,
   benchKernels,
   benchStep,
+  benchTokenizers,
   bestPeer,
   CONFIGS,
+  decodeTitles,
   kernelTitles,
   type OpTime,
   peerRecipe,
   PRECISIONS,
   type Row,
+  tokenizerTitles,
 } from '../../bench/index.ts';
+import { folder, type Source, starterCorpus } from '../../data/index.ts';
 import { type CpuExecutor, openCpu, type Timeline } from '../../exec/index.ts';
 import type { Recipe } from '../../train/index.ts';
 import { benchDocument, peakNow, peersFrom, record, writeProfile } from '../bench-record.ts';
@@ -19,8 +24,17 @@ import { opsTable, rowsTable } from '../bench-tables.ts';
 import { type Answer, command, parseText, parseWord, value, valueOr, wordOr, yes } from '../command.ts';
 import { chosenThreads, threadsFlag } from '../surroundings.ts';
 
-const PARTS = ['kernels', 'step'] as const;
+const PARTS = ['kernels', 'step', 'decode', 'tokenizers'] as const;
 type Part = (typeof PARTS)[number];
+/** What a bare `bench` measures: the engine's part of training. */
+const ALL: readonly Part[] = ['kernels', 'step'];
+/** What a filter is looked for in; of a step it chooses the ops that are shown. */
+const TITLES: Readonly<Record<Part, () => readonly string[]>> = {
+  kernels: kernelTitles,
+  step: () => [],
+  decode: decodeTitles,
+  tokenizers: tokenizerTitles,
+};
 
 export const bench = command({
   about: 'Measures kernels, the training step, decoding or tokenizers against the peak and bandwidth measured beside each',
@@ -29,10 +43,18 @@ export const bench = command({
     'bench step --config quick-dense --json',
     "bench kernels --filter 'grouped matmul'",
     'bench kernels --peer results.jsonl',
+    'bench step --profile',
+    "bench decode --filter '113m 1×64'",
+    'bench tokenizers --corpus texts',
   ],
-  args: { what: wordOr(['all', ...PARTS], { about: 'what to measure', standard: 'all' }) },
+  args: { what: wordOr(['all', ...PARTS], { about: 'what to measure, all being kernels and step', standard: 'all' }) },
   flags: {
-    filter: valueOr({ form: '<text>', about: 'only what has this in its name or shape', parse: parseText, standard: '' }),
+    filter: valueOr({
+      form: '<text>',
+      about: 'only what has this in its name or shape; step: only ops with this in their name',
+      parse: parseText,
+      standard: '',
+    }),
     config: valueOr({
       form: '<name>',
       about: `step: ${Object.keys(CONFIGS).join(', ')} as the peers have them, or a recipe`,
@@ -47,6 +69,11 @@ export const bench = command({
     }),
     threads: threadsFlag,
     profile: yes('step: writes one step as a timeline, profile-NAME.html and profile-NAME.trace.json (chrome://tracing, Perfetto)'),
+    corpus: value({
+      form: '<folder>',
+      about: 'tokenizers: text to train on and to encode (default: the starter corpus)',
+      parse: parseText,
+    }),
     peer: value({
       form: '<file>',
       about: 'JSON lines of peers: the ratio to the best of them is printed beside each row',
@@ -55,9 +82,16 @@ export const bench = command({
   },
   streams: true,
   async run({ args, flags, terminal }): Promise<Answer> {
-    const wanted: Wanted = { filter: flags.filter, recipe: configured(flags.config) };
-    const parts = args.what === 'all' ? PARTS : [args.what];
-    if (parts.includes('kernels')) checkFilter(flags.filter, kernelTitles());
+    const wanted: Wanted = {
+      filter: flags.filter,
+      recipe: configured(flags.config),
+      corpus: async () => (flags.corpus === undefined ? starterCorpus() : folder(flags.corpus)),
+    };
+    const parts = args.what === 'all' ? ALL : [args.what];
+    checkFilter(
+      flags.filter,
+      parts.flatMap((part) => TITLES[part]()),
+    );
     const peers = flags.peer === undefined ? [] : peersFrom(flags.peer, terminal);
     const executor = openCpu({ threads: chosenThreads(flags.threads, terminal.env).count });
     const peak = peakNow(executor, terminal);
@@ -87,6 +121,7 @@ export const bench = command({
 interface Wanted {
   readonly filter: string;
   readonly recipe: Recipe;
+  corpus(): Promise<Source>;
 }
 type Measured = AsyncGenerator<{ readonly row: Row; readonly ops?: readonly OpTime[]; readonly timeline?: Timeline | undefined }>;
 
@@ -94,13 +129,20 @@ const MEASURE: Readonly<Record<Part, (executor: CpuExecutor, wanted: Wanted) => 
   async *kernels(executor, { filter }) {
     for await (const row of benchKernels(executor, filter)) yield { row };
   },
-  async *step(executor, { recipe }) {
-    yield await benchStep(executor, recipe);
+  async *decode(executor, { filter }) {
+    for await (const row of benchDecode(executor, filter)) yield { row };
+  },
+  async *tokenizers(executor, { filter, corpus }) {
+    for await (const row of benchTokenizers(executor, await corpus(), filter)) yield { row };
+  },
+  async *step(executor, { recipe, filter }) {
+    const { ops, ...measured } = await benchStep(executor, recipe);
+    yield { ...measured, ops: ops.filter(({ op }) => op.includes(filter)) };
   },
 };
 
 function checkFilter(filter: string, titles: readonly string[]): void {
-  if (titles.some((title) => title.includes(filter))) return;
+  if (titles.length === 0 || titles.some((title) => title.includes(filter))) return;
   throw new UserError('E_KERNEL_UNKNOWN', EXIT.notFound, {
     message: `nothing that is measured has "${filter}" in its name or shape`,
     place: '--filter',
