@@ -1,5 +1,4 @@
 /** Reading prompts and writing tokens, on models as large as the peers': as many weights, as many of them active for a token. */
-import { rng } from '../base/index.ts';
 import {
   type Buffers,
   type CpuExecutor,
@@ -9,10 +8,10 @@ import {
   openLanguageModel,
   openmoe,
   OPENMOE_DEFAULTS,
-  sizeOf,
 } from '../infer/index.ts';
 import { measure, type Precision } from './measure.ts';
 import { row, type Row, type Work } from './row.ts';
+import { weightsOf } from './weights.ts';
 
 /**
  * The peers' models have 16 experts of three matrices and width F in every layer, and no other feed-forward. 23 experts of width F ÷ 2 with
@@ -64,19 +63,10 @@ export async function* benchDecode(executor: CpuExecutor, filter: string): Async
   }
 }
 
-/** Weights of a usual size: numbers made once and repeated, a prime of them. */
-function madeUp(model: Model, executor: CpuExecutor): Buffers {
-  const random = rng(1).at('weights');
-  const made = Float32Array.from({ length: 65_521 }, (_, n) => 0.02 * random.normal(n));
-  return Object.fromEntries(
-    model.list.map(({ path, shape }) => {
-      const values = new Float32Array(sizeOf(shape)).fill(1);
-      if (shape.length > 1)
-        for (let at = 0; at < values.length; at += made.length) values.set(made.subarray(0, Math.min(made.length, values.length - at)), at);
-      return [path, executor.put(values, { dtype: 'f32', shape })];
-    }),
-  );
-}
+const madeUp = (model: Model, executor: CpuExecutor): Buffers => {
+  const values = weightsOf(model);
+  return Object.fromEntries(model.list.map(({ path, shape }) => [path, executor.put(values.get(path)!, { dtype: 'f32', shape })]));
+};
 
 interface Bench {
   readonly reading: Reading;

@@ -3,6 +3,7 @@ import { rng } from '../base/index.ts';
 import { type ArgumentSpec, costOf, type CpuExecutor, type Program, sizeOf, type Tensor, trace } from '../infer/index.ts';
 import { measure, type Precision } from './measure.ts';
 import { type Likeness, row, type Row, type Work } from './row.ts';
+import { repeated } from './weights.ts';
 
 type Args = Readonly<Record<string, Tensor>>;
 
@@ -58,19 +59,24 @@ async function measureKernel(executor: CpuExecutor, kernel: Kernel, seconds: num
   }
 }
 
-/** Numbers are made once for so many elements and repeated: a prime, so that no two rows of a matrix begin alike. */
+/** So many numbers are made and then repeated: a prime, so that no two rows of a matrix begin alike. */
 const PERIOD = 65_521;
 /** Ids below this are rows of every table here. */
 const IDS = 4000;
 
 function operand({ name, shape, dtype }: Program['arguments'][number], { values }: Kernel): Float32Array | Int32Array {
-  const given = values?.[name];
   const random = rng(1).at(name);
   const size = sizeOf(shape);
-  const made = dtype === 'i32' ? new Int32Array(size) : new Float32Array(size);
-  const first = Math.min(size, PERIOD);
-  if (given) return made.map((_, n) => given[n % given.length]!);
-  for (let n = 0; n < first; n++) made[n] = dtype === 'i32' ? random.below(IDS, n) : random.uniform(n) - 0.5;
-  for (let at = first; at < size; at += first) made.set(made.subarray(0, Math.min(first, size - at)), at);
-  return made;
+  const given = values?.[name];
+  if (given) return repeated(dtype === 'i32' ? Int32Array.from(given) : Float32Array.from(given), size);
+  const length = Math.min(size, PERIOD);
+  return dtype === 'i32'
+    ? repeated(
+        Int32Array.from({ length }, (_, n) => random.below(IDS, n)),
+        size,
+      )
+    : repeated(
+        Float32Array.from({ length }, (_, n) => random.uniform(n) - 0.5),
+        size,
+      );
 }

@@ -2,11 +2,12 @@
 import { rng } from '../base/index.ts';
 import type { Batch } from '../data/index.ts';
 import { type CpuExecutor, FAMILIES, type Model, type Timed, type Timeline } from '../infer/index.ts';
-import { initialValues, openSession, type Recipe, type Session, trainingFlops } from '../train/index.ts';
+import { openSession, type Recipe, type Session, trainingFlops } from '../train/index.ts';
 import { CONFIGS, peerFacts } from './configs.ts';
 import { watchLoop } from './event-loop.ts';
 import { type Limits, measure } from './measure.ts';
 import { type Bound, floorOf, row, type Row } from './row.ts';
+import { weightsOf } from './weights.ts';
 
 export interface StepMeasured {
   readonly row: Row;
@@ -37,7 +38,7 @@ export async function benchStep(executor: CpuExecutor, r: Recipe, seconds = SECO
   const model = FAMILIES[r.model.family](r.model);
   const session = await openSession(model, r, executor);
   try {
-    session.restore({ parameters: initialValues(model, r.seed) });
+    session.restore({ parameters: weightsOf(model) });
     return await measureStep(executor, { r, model, session, seconds });
   } finally {
     session.close();
