@@ -32,6 +32,8 @@ struct Engine {
 struct Loaded {
   Machine machine;
   bool running = false, closed = false;
+  bool recorded = false;  // the next run
+  std::vector<Span> spans;
   int holders = 0;
   napi_ref arena = nullptr;
 
@@ -258,7 +260,19 @@ struct Job {
 void Execute(napi_env, void* data) {
   Job* job = static_cast<Job*>(data);
   const FlushDenormals flush;
-  job->finished = job->loaded->machine.run(job->buffers, pool_team(job->engine->pool));
+  Pool* const pool = job->engine->pool;
+  Loaded& loaded = *job->loaded;
+  if (!loaded.recorded) {
+    job->finished = loaded.machine.run(job->buffers, pool_team(pool));
+    return;
+  }
+  Recording recording{loaded.spans.data(), static_cast<i64>(loaded.spans.size())};
+  pool_record(pool, &recording);
+  job->finished = loaded.machine.run(job->buffers, pool_team(pool), &recording);
+  pool_record(pool, nullptr);
+  const i64 count = recording.count.load();
+  if (count < recording.room) loaded.spans.resize(static_cast<size_t>(count));
+  loaded.recorded = false;
 }
 void Complete(napi_env env, napi_status, void* data) {
   Job* job = static_cast<Job*>(data);
@@ -332,6 +346,33 @@ napi_value Profile(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// record(handle): the next run becomes a timeline
+napi_value Record(napi_env env, napi_callback_info info) {
+  // An instruction is a few jobs, each of which is at most one span a thread.
+  constexpr size_t kJobs = 64;
+  napi_value in[1];
+  CHECK(arguments(env, info, in) ? napi_ok : napi_invalid_arg, "record(handle)");
+  Loaded* loaded = external<Loaded>(env, in[0]);
+  CHECK(loaded && !loaded->running ? napi_ok : napi_invalid_arg, "record(handle)");
+  loaded->spans.assign(loaded->machine.steps() * kJobs, Span{});
+  loaded->recorded = true;
+  return nullptr;
+}
+
+// timeline(handle) → Float64Array of the run recorded last: thread (−1: the instruction as a whole), instruction, begin, end in nanoseconds
+napi_value Timeline(napi_env env, napi_callback_info info) {
+  napi_value in[1], buffer, result;
+  CHECK(arguments(env, info, in) ? napi_ok : napi_invalid_arg, "timeline(handle)");
+  Loaded* loaded = external<Loaded>(env, in[0]);
+  CHECK(loaded && !loaded->running && !loaded->recorded ? napi_ok : napi_invalid_arg, "timeline(handle)");
+  void* memory = nullptr;
+  const size_t bytes = sizeof(Span) * loaded->spans.size();
+  CHECK(napi_create_arraybuffer(env, bytes, &memory, &buffer), "timeline");
+  if (bytes) __builtin_memcpy(memory, loaded->spans.data(), bytes);
+  CHECK(napi_create_typedarray(env, napi_float64_array, bytes / sizeof(double), buffer, 0, &result), "timeline");
+  return result;
+}
+
 // close(handle): results become empty and the memory goes, at once or when the run on its way ends
 napi_value Close(napi_env env, napi_callback_info info) {
   napi_value in[1], arena;
@@ -344,18 +385,22 @@ napi_value Close(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// probe(engine, what, seconds) → GFLOP/s, or { read, update } in GB/s
+// probe(engine, what, seconds, bytes) → GFLOP/s, or over so many bytes { read, update } in GB/s
 napi_value Probe(napi_env env, napi_callback_info info) {
-  napi_value in[3], result;
-  double seconds = 0;
-  CHECK(arguments(env, info, in) && napi_get_value_double(env, in[2], &seconds) == napi_ok ? napi_ok : napi_invalid_arg, "probe(engine, what, seconds)");
+  napi_value in[4], result;
+  double seconds = 0, bytes = 0;
+  CHECK(arguments(env, info, in) && napi_get_value_double(env, in[2], &seconds) == napi_ok && napi_get_value_double(env, in[3], &bytes) == napi_ok && bytes >= 0 &&
+                bytes <= kMaxBytes
+            ? napi_ok
+            : napi_invalid_arg,
+        "probe(engine, what, seconds, bytes)");
   Engine* engine = external<Engine>(env, in[0]);
-  CHECK(engine ? napi_ok : napi_invalid_arg, "probe(engine, what, seconds)");
+  CHECK(engine ? napi_ok : napi_invalid_arg, "probe(engine, what, seconds, bytes)");
   if (engine->busy || !engine->pool) return napi_throw_error(env, "E_PROGRAM", "a program is running"), nullptr;
   Team* team = pool_team(engine->pool);
   const std::string what = read_text(env, in[1]);
   if (what == "peak" || what == "peakBf16") return number(env, probe_peak(team, what == "peakBf16", seconds));
-  const Bandwidth bandwidth = probe_bandwidth(team, seconds);
+  const Bandwidth bandwidth = probe_bandwidth(team, static_cast<size_t>(bytes), seconds);
   napi_create_object(env, &result);
   set(env, result, "read", number(env, bandwidth.read));
   set(env, result, "update", number(env, bandwidth.update));
@@ -371,7 +416,7 @@ NAPI_MODULE_INIT() {
     const char* name;
     napi_callback call;
   } entries[] = {{"info", Info}, {"kernels", Kernels}, {"open", Open}, {"shut", Shut}, {"alloc", Alloc}, {"load", Load}, {"run", Run},
-                 {"cancel", Cancel}, {"profile", Profile}, {"close", Close}, {"probe", Probe}};
+                 {"cancel", Cancel}, {"profile", Profile}, {"record", Record}, {"timeline", Timeline}, {"close", Close}, {"probe", Probe}};
   for (const auto& entry : entries) {
     napi_value function;
     napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.call, nullptr, &function);

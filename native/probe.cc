@@ -1,4 +1,4 @@
-// Peak: independent multiply-adds that never leave the registers, of f32 or of pairs of bf16. Bandwidth: sums and increments over 64 MB a thread.
+// Peak: independent multiply-adds that never leave the registers, of f32 or of pairs of bf16. Bandwidth: sums and increments over the bytes asked for.
 #include "probe.h"
 
 #include <time.h>
@@ -61,6 +61,7 @@ volatile float sink;
 struct Stream {
   float* data;
   i64 floats;
+  i64 rounds;
   bool write;
 };
 typedef float Wide __attribute__((vector_size(64), aligned(64), may_alias));
@@ -68,13 +69,16 @@ typedef float Wide __attribute__((vector_size(64), aligned(64), may_alias));
 void stream(const Stream& s, i64 part) {
   Wide* p = reinterpret_cast<Wide*>(s.data + part * s.floats);
   const i64 n = s.floats / 16;
-  if (s.write) {
-    for (i64 i = 0; i < n; ++i) p[i] = p[i] + 1.0f;
-    return;
-  }
   Wide sum[4] = {};
-  for (i64 i = 0; i + 4 <= n; i += 4)
-    for (int k = 0; k < 4; ++k) sum[k] += p[i + k];
+  for (i64 round = 0; round < s.rounds; ++round) {
+    if (s.write) {
+      for (i64 i = 0; i < n; ++i) p[i] = p[i] + 1.0f;
+    } else {
+      for (i64 i = 0; i + 4 <= n; i += 4)
+        for (int k = 0; k < 4; ++k) sum[k] += p[i + k];
+    }
+    asm volatile("" ::: "memory");
+  }
   sink = sum[0][0] + sum[1][1] + sum[2][2] + sum[3][3];
 }
 
@@ -102,17 +106,21 @@ double probe_peak(Team* team, bool bf16, double seconds) {
   return best;
 }
 
-Bandwidth probe_bandwidth(Team* team, double seconds) {
-  constexpr i64 kFloats = 16 << 20;
+Bandwidth probe_bandwidth(Team* team, size_t bytes, double seconds) {
+  // Whole lines for each thread, and never so little that starting the threads is what is measured.
+  constexpr i64 kLeast = 1 << 14, kLine = 64;
+  i64 floats = static_cast<i64>(bytes / sizeof(float)) / team->threads / kLine * kLine;
+  if (floats < kLeast) floats = kLeast;
   size_t mapped = 0;
-  char* memory = map_memory(sizeof(float) * kFloats * team->threads, &mapped);
+  char* memory = map_memory(sizeof(float) * floats * team->threads, &mapped);
   if (!memory) return {0, 0};
-  Stream s{reinterpret_cast<float*>(memory), kFloats, true};
+  // Small parts are gone through several times in a call.
+  Stream s{reinterpret_cast<float*>(memory), floats, 1 + (i64{1} << 20) / floats, true};
   const auto once = [&] {
     const double start = now();
     team->run(*team, team->threads, [](void* c, i64 part, i32) { stream(*static_cast<Stream*>(c), part); }, &s);
-    const double bytes = sizeof(float) * kFloats * team->threads * (s.write ? 2.0 : 1.0);
-    return bytes / (now() - start) * 1e-9;
+    const double moved = sizeof(float) * static_cast<double>(floats * s.rounds * team->threads) * (s.write ? 2.0 : 1.0);
+    return moved / (now() - start) * 1e-9;
   };
   Bandwidth best{0, 0};
   once();  // touches every page

@@ -11,7 +11,7 @@ struct Bandwidth {
   double read;    // GB/s of reads
   double update;  // GB/s of reads and writes in place
 };
-// Over buffers well beyond the caches. read is 0 when memory cannot be had.
-Bandwidth probe_bandwidth(Team* team, double seconds);
+// Over that many bytes in all, again and again: what fits a cache is read at the speed of that cache. read is 0 when memory cannot be had.
+Bandwidth probe_bandwidth(Team* team, size_t bytes, double seconds);
 
 }  // namespace openmoe

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <new>
 #include <pthread.h>
+#include <time.h>
 #include <unistd.h>
 
 #if defined(__linux__)
@@ -82,6 +83,7 @@ struct Pool {
   int64_t count = 0;
   void (*task)(void*, i64, i32) = nullptr;
   void* context = nullptr;
+  Recording* recording = nullptr;
   bool busy = false;  // only the caller's thread reads and writes it
 };
 
@@ -94,12 +96,22 @@ struct Start {
   int worker;
 };
 
+double now() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_nsec);
+}
+
 void take(Pool& pool, i32 worker) {
-  for (;;) {
+  Recording* const recording = pool.recording;
+  const double begin = recording ? now() : 0;
+  int64_t taken = 0;
+  for (;; ++taken) {
     const int64_t index = pool.next.fetch_add(1, std::memory_order_relaxed);
-    if (index >= pool.count) return;
+    if (index >= pool.count) break;
     pool.task(pool.context, index, worker);
   }
+  if (recording && taken > 0) recording->add(worker, begin, now());
 }
 
 void* work(void* argument) {
@@ -124,7 +136,10 @@ void* work(void* argument) {
 void run(Team& team, i64 count, void (*task)(void*, i64, i32), void* context) {
   Pool& pool = reinterpret_cast<Pool&>(team);
   if (pool.started == 0 || count <= 1 || pool.busy) {
+    const bool recorded = pool.recording && !pool.busy && count > 0;
+    const double begin = recorded ? now() : 0;
     for (i64 i = 0; i < count; ++i) task(context, i, 0);
+    if (recorded) pool.recording->add(0, begin, now());
     return;
   }
   pool.busy = true;
@@ -169,6 +184,7 @@ void pool_destroy(Pool* pool) {
 }
 
 Team* pool_team(Pool* pool) { return &pool->team; }
+void pool_record(Pool* pool, Recording* recording) { pool->recording = recording; }
 
 #if defined(__x86_64__)
 FlushDenormals::FlushDenormals() : saved_(_mm_getcsr()) { _mm_setcsr(static_cast<unsigned>(saved_) | 0x8040); }

@@ -1,6 +1,7 @@
 // The engine's own threads: they wait briefly by spinning, then sleep until called.
 #pragma once
 #include "kernel.h"
+#include "recording.h"
 
 namespace openmoe {
 
@@ -9,6 +10,8 @@ struct Pool;
 Pool* pool_create(int threads);
 void pool_destroy(Pool*);
 Team* pool_team(Pool*);
+// From now on each thread's part in each job is recorded; null: no more. Only between jobs.
+void pool_record(Pool*, Recording*);
 
 // While it lives, denormal numbers are zero on this thread, as they are on the pool's: the same bits whoever computes.
 class FlushDenormals {

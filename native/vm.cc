@@ -220,7 +220,7 @@ void Machine::fence(const Step& s, const Call& call) {
 void Machine::fence(const Step&, const Call&) {}
 #endif
 
-bool Machine::run(const std::vector<void*>& arguments, Team* team) {
+bool Machine::run(const std::vector<void*>& arguments, Team* team, Recording* recording) {
   for (size_t i = 0; i < steps_.size(); ++i) {
     PERMIT(arena_, arena_mapped_);
     if (cancelled_.load()) return false;
@@ -230,9 +230,12 @@ bool Machine::run(const std::vector<void*>& arguments, Team* team) {
     const Call call{s.ins.data(), s.outs.data(), s.attrs.data(), static_cast<i32>(s.ins.size()), static_cast<i32>(s.outs.size()),
                     static_cast<i32>(s.attrs.size()), scratch_, team, block_ops_.data(), static_cast<i32>(block_ops_.size())};
     fence(s, call);
+    if (recording) recording->step = static_cast<i32>(i);
     const double before = now();
     s.kernel->run(call);
-    spent_[i] += now() - before;
+    const double after = now();
+    spent_[i] += after - before;
+    if (recording) recording->add(-1, before, after);
   }
   PERMIT(arena_, arena_mapped_);
   PERMIT(scratch_, scratch_mapped_);

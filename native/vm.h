@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernel.h"
+#include "recording.h"
 
 // What the address sanitizer lets the program touch; nothing in other builds.
 #if defined(__SANITIZE_ADDRESS__)
@@ -47,8 +48,8 @@ class Machine {
 
   // Forgets an earlier cancel: what is cancelled from now on is the next run.
   void ready() { cancelled_.store(false); }
-  // Runs once with the arguments' memory bound. False when cancelled.
-  bool run(const std::vector<void*>& arguments, Team* team);
+  // Runs once with the arguments' memory bound, and records that when asked to. False when cancelled.
+  bool run(const std::vector<void*>& arguments, Team* team, Recording* recording = nullptr);
   // Gives the memory back; the machine cannot run any more.
   void release();
   void cancel() { cancelled_.store(true); }
@@ -60,6 +61,7 @@ class Machine {
   // Nanoseconds that each instruction has taken so far, and how often the program ran.
   const std::vector<double>& spent() const { return spent_; }
   double runs() const { return runs_; }
+  size_t steps() const { return steps_.size(); }
 
  private:
   struct Place {

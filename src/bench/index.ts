@@ -1,4 +1,10 @@
 /** bench: what this machine can do and what share of it we reach. Must not know the terminal. */
-export { benchKernels } from './kernels.ts';
-export type { Row } from './measure.ts';
-export { benchStep, CONFIGS, peerRecipe, type StepConfigName, type StepProfile } from './step.ts';
+export { chromeTrace } from './chrome-trace.ts';
+export { CONFIGS, peerRecipe } from './configs.ts';
+export { benchDecode, decodeTitles } from './decode.ts';
+export { benchKernels, kernelTitles } from './kernels.ts';
+export { limits, type Limits, type Precision, PRECISIONS } from './measure.ts';
+export { bestPeer, type PeerLine, readPeers } from './peers.ts';
+export type { Row } from './row.ts';
+export { benchTokenizers, tokenizerTitles } from './tokenizers.ts';
+export { benchStep, type OpTime } from './step.ts';

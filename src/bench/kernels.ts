@@ -1,11 +1,9 @@
-/** Kernels one by one, on the shapes of the peers' `quick` model and on larger ones. */
-import { rng } from '../base/index.ts';
+/** The parts of a step one by one, on the shapes of the peers' kernels. Their names and units of a row: M×N×K, or as said. */
 import {
   add,
-  type ArgumentSpec,
   attention,
+  attentionGrad,
   type CpuExecutor,
-  flopsOf,
   gatedProduct,
   gather,
   gradient,
@@ -16,108 +14,139 @@ import {
   rmsNorm,
   rope,
   scalar,
-  sizeOf,
   softmax,
   sum,
-  type Program,
-  type Tensor,
   topk,
-  trace,
 } from '../infer/index.ts';
-import { measure, row, type Row, type Work } from './measure.ts';
+import { f, i, type Kernel, measureKernels } from './kernel.ts';
+import { MOE_LAYERS } from './moe-layer.ts';
+import type { Likeness, Row } from './row.ts';
 
-type Args = Readonly<Record<string, Tensor>>;
-interface Kernel {
-  readonly name: string;
-  readonly shape: string;
-  readonly specs: Readonly<Record<string, ArgumentSpec>>;
-  build(args: Args): Readonly<Record<string, Tensor>>;
-  /** Bytes moved at least, where operands and results together are not it. */
-  readonly bytes?: number;
-}
+const F32 = 'f32';
 
-const f = (...shape: number[]): ArgumentSpec => ({ shape });
-const i = (...shape: number[]): ArgumentSpec => ({ shape, dtype: 'i32' });
-
-const product = (M: number, N: number, K: number, transposed: 'NN' | 'NT' | 'TN'): Kernel => {
-  const [transA, transB] = [transposed === 'TN', transposed === 'NT'];
+const product = (M: number, N: number, K: number, layout: 'NN' | 'NT' | 'TN'): Kernel => {
+  const [transA, transB] = [layout === 'TN', layout === 'NT'];
   return {
-    name: `matmul ${transposed}`,
+    name: `matmul ${layout}`,
     shape: `${M}×${N}×${K}`,
+    dtype: F32,
     specs: { a: transA ? f(K, M) : f(M, K), b: transB ? f(N, K) : f(K, N) },
     build: ({ a, b }) => ({ y: matmul(a!, b!, { transA, transB }) }),
+    like: { name: 'matmul', m: M, n: N, k: K, layout },
   };
 };
 
-/** `rows` rows for each of E experts; the gradient also makes both products of the backward pass. */
-const grouped = (E: number, rows: number, D: number, F: number, backward: boolean): Kernel => ({
-  name: backward ? 'grouped matmul, both gradients' : 'grouped matmul',
-  shape: `${E}×${rows}×${D}×${F}`,
-  specs: { x: f(E * rows, D), w: f(E, D, F), sizes: i(E), dy: f(E * rows, F) },
-  build({ x, w, sizes, dy }) {
-    if (!backward) return { y: groupedMatmul(x!, w!, sizes!) };
-    const [dx, dw] = gradient(sum(mul(groupedMatmul(x!, w!, sizes!), dy!)), [x!, w!]);
-    return { dx: dx!, dw: dw! };
-  },
-});
+/** Projections, feed-forwards, experts and heads of `quick` and `base`. */
+const PRODUCTS = [
+  [2048, 768, 256],
+  [2048, 1536, 256],
+  [2048, 256, 512],
+  [2048, 8192, 256],
+  [2048, 2304, 768],
+  [2048, 6144, 768],
+  [2048, 768, 2048],
+  [2048, 768, 6144],
+  [768, 6144, 2048],
+  [2048, 32_128, 768],
+] as const;
 
-const attentionKernel = (B: number, S: number, heads: number, size: number, backward: boolean): Kernel => ({
-  name: backward ? 'attention, forward and backward' : 'attention',
-  shape: `${B}×${heads}×${S}×${size}`,
-  specs: {
-    q: f(B, S, heads * size),
-    k: f(B, S, heads * size),
-    v: f(B, S, heads * size),
-    segments: i(B, S),
-    start: i(),
-    dy: f(B, S, heads * size),
-  },
-  build({ q, k, v, segments, start, dy }) {
-    const y = attention({ q: q!, k: k!, v: v!, querySegments: segments!, keySegments: segments!, start: start! }, { heads, scale: 1 });
-    if (!backward) return { y };
-    const [dq, dk, dv] = gradient(sum(mul(y, dy!)), [q!, k!, v!]);
-    return { dq: dq!, dk: dk!, dv: dv! };
-  },
-});
+const UNEVEN = [16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 208, 224, 256];
+const total = (loads: readonly number[]): number => loads.reduce((a, b) => a + b, 0);
 
+/** E×rows×K×N: `loads[e]` rows for expert e; the gradient is both products of the backward pass. */
+const grouped = (loads: readonly number[], K: number, N: number, backward: boolean): Kernel => {
+  const even = new Set(loads).size === 1;
+  const rows = even ? String(loads[0]) : `${loads[0]}…${loads.at(-1)}`;
+  return {
+    name: backward ? 'grouped matmul, both gradients' : 'grouped matmul',
+    shape: `${loads.length}×${rows}×${K}×${N}`,
+    dtype: F32,
+    specs: { x: f(total(loads), K), w: f(loads.length, K, N), sizes: i(loads.length), dy: f(total(loads), N) },
+    values: { sizes: loads },
+    build({ x, w, sizes, dy }) {
+      if (!backward) return { y: groupedMatmul(x!, w!, sizes!) };
+      const [dx, dw] = gradient(sum(mul(groupedMatmul(x!, w!, sizes!), dy!)), [x!, w!]);
+      return { dx: dx!, dw: dw! };
+    },
+    like: { name: backward ? 'grouped_backward' : 'grouped', experts: loads.length, loads: even ? loads[0]! : '16..256', n: N, k: K },
+  };
+};
+const same = (E: number, rows: number): number[] => new Array<number>(E).fill(rows);
+
+/** B×heads×S×size, causal. */
+const attentionOf = (B: number, S: number, heads: number, size: number): Kernel[] => {
+  const rows = f(B, S, heads * size);
+  const inputs = { q: rows, k: rows, v: rows, querySegments: i(B, S), keySegments: i(B, S), start: i() };
+  const values = { querySegments: [1], keySegments: [1], start: [0] };
+  const attrs = { heads, scale: size ** -0.5 };
+  const named = (name: string, peer: string) => ({
+    name,
+    shape: `${B}×${heads}×${S}×${size}`,
+    dtype: F32,
+    values,
+    like: { name: peer, batch: B, heads, seq: S, head_dim: size },
+  });
+  type Inputs = Parameters<typeof attentionGrad>[0];
+  return [
+    {
+      ...named('attention', 'attention_forward'),
+      specs: inputs,
+      build: (args) => ({ y: attention(args as unknown as Inputs, attrs) }),
+    } as Kernel,
+    {
+      ...named('attention, backward', 'attention_backward'),
+      specs: { ...inputs, y: rows, lse: f(B, heads, S), dy: rows },
+      build: (args) => ({ ...attentionGrad(args as unknown as Inputs, attrs) }),
+    } as Kernel,
+  ];
+};
+
+/** T×D×V: from hidden states to their gradient and that of the matrix. */
 const crossEntropy = (T: number, D: number, V: number): Kernel => ({
   name: 'projection and cross-entropy, with gradients',
   shape: `${T}×${D}×${V}`,
+  dtype: F32,
   specs: { h: f(T, D), w: f(D, V), targets: i(T), scale: f(T) },
   build({ h, w, targets, scale }) {
     const { loss } = linearCrossEntropy({ h: h!, w: w!, targets: targets!, scale: scale! }, { zLoss: 1e-4 });
     const [dh, dw] = gradient(loss, [h!, w!]);
     return { loss, dh: dh!, dw: dw! };
   },
+  like: { name: 'cross_entropy', rows: T, hidden: D, vocab: V },
 });
 
-const memoryBound = (name: string, specs: Kernel['specs'], build: Kernel['build']): Kernel => ({
+/** Shapes of all operands. */
+const memoryBound = (name: string, specs: Kernel['specs'], build: Kernel['build'], like?: Likeness): Kernel => ({
   name,
   shape: Object.values(specs)
     .map((s) => s.shape.join('×') || '1')
     .join(' '),
+  dtype: F32,
   specs,
   build,
+  ...(like && { like }),
 });
 
 const KERNELS: readonly Kernel[] = [
-  ...(['NN', 'NT', 'TN'] as const).flatMap((t) => [
-    product(2048, 1024, 256, t),
-    product(2048, 256, 1024, t),
-    product(2048, 768, 768, t),
-    product(2048, 3072, 768, t),
-  ]),
-  grouped(16, 64, 768, 512, false),
-  grouped(16, 256, 256, 1024, false),
-  grouped(64, 64, 256, 512, false),
-  grouped(16, 64, 768, 512, true),
-  grouped(16, 256, 256, 1024, true),
-  attentionKernel(8, 256, 8, 32, false),
-  attentionKernel(8, 256, 8, 32, true),
-  attentionKernel(1, 2048, 12, 64, false),
-  attentionKernel(1, 2048, 12, 64, true),
+  ...PRODUCTS.flatMap(([M, N, K]) => (['NN', 'NT', 'TN'] as const).map((layout) => product(M, N, K, layout))),
+  ...(
+    [
+      [256, 1536],
+      [768, 6144],
+      [2048, 768],
+    ] as const
+  ).flatMap(([K, N]) =>
+    [same(16, 64), same(16, 256), UNEVEN].flatMap((loads) => [grouped(loads, K, N, false), grouped(loads, K, N, true)]),
+  ),
+  grouped(same(64, 64), 256, 512, false),
+  ...attentionOf(8, 256, 8, 32),
+  ...attentionOf(4, 512, 12, 64),
+  ...attentionOf(1, 2048, 12, 64),
+  ...attentionOf(1, 4096, 12, 128),
   crossEntropy(2048, 256, 8192),
-  crossEntropy(1024, 768, 32_128),
+  crossEntropy(2048, 768, 32_128),
+  crossEntropy(512, 768, 256_384),
+  ...MOE_LAYERS,
   memoryBound('rms norm', { x: f(8192, 768), scale: f(768) }, ({ x, scale }) => ({ y: rmsNorm(x!, scale!, { eps: 1e-6 }) })),
   memoryBound('gated product', { g: f(4096, 4096), u: f(4096, 2048) }, ({ g, u }) => ({ y: gatedProduct(g!, u!) })),
   memoryBound('rope', { x: f(8192, 768), positions: i(8192) }, ({ x, positions }) => ({
@@ -128,33 +157,13 @@ const KERNELS: readonly Kernel[] = [
   memoryBound('router softmax and top 2', { x: f(8192, 16) }, ({ x }) => ({ ...topk(softmax(x!), 2) })),
 ];
 
-/** Measures the kernels whose name or shape contains `filter`. */
-export async function* benchKernels(executor: CpuExecutor, filter: string, seconds = 0.3): AsyncGenerator<Row> {
-  for (const kernel of KERNELS.filter((k) => `${k.name} ${k.shape}`.includes(filter))) {
-    const program = trace(kernel.name, kernel.specs, (args) => ({ results: kernel.build(args) }));
-    const loaded = await executor.load(program);
-    const inputs = Object.fromEntries(program.arguments.map((a) => [a.name, executor.put(operand(a, kernel), a)]));
-    const measured = await measure(executor, () => loaded.run(inputs), seconds);
-    yield row(kernel.name, kernel.shape, executor.facts.threads, measured, workOf(kernel, program));
-    loaded.close();
-  }
-}
+/** Names with their shapes: what a filter is looked for in. */
+export const kernelTitles = (): readonly string[] => KERNELS.map(title);
+const title = ({ name, shape }: Kernel): string => `${name} ${shape}`;
 
-function operand({ name, shape, dtype }: Program['arguments'][number], { specs }: Kernel): Float32Array | Int32Array {
-  const random = rng(1).at(name);
-  const size = sizeOf(shape);
-  if (dtype === 'f32') return Float32Array.from({ length: size }, (_, n) => random.uniform(n) - 0.5);
-  if (name === 'sizes') return new Int32Array(size).fill(specs['x']!.shape[0]! / size);
-  if (name === 'segments') return new Int32Array(size).fill(1);
-  return Int32Array.from({ length: size }, (_, n) => (name === 'start' ? 0 : random.below(4000, n)));
-}
-
-/** Every operand read once and every result written once. */
-function workOf(kernel: Kernel, program: Program): Work {
-  const read = Object.values(kernel.specs).reduce((n, s) => n + 4 * sizeOf(s.shape), 0);
-  const values = program.code.flatMap((c) => c.out);
-  const written = program.results.reduce((n, r) => n + 4 * sizeOf(values.find((v) => v?.id === r.value)?.shape ?? []), 0);
-  // Of a table only the rows asked for are read.
-  const bytes = kernel.name === 'embedding' ? 2 * written : read + written;
-  return { flops: flopsOf(program), bytes, writes: true };
-}
+/** Measures the kernels whose name and shape contain `filter`. */
+export const benchKernels = (executor: CpuExecutor, filter: string): AsyncGenerator<Row> =>
+  measureKernels(
+    executor,
+    KERNELS.filter((k) => title(k).includes(filter)),
+  );

@@ -1,72 +1,113 @@
 /** The whole training step on random tokens, in the peers' configurations or a recipe's own. */
 import { rng } from '../base/index.ts';
-import { type CpuExecutor, FAMILIES } from '../infer/index.ts';
-import { initialValues, openSession, recipe, type Recipe, type RecipeInput, trainingFlops } from '../train/index.ts';
-import { measure, row, type Row } from './measure.ts';
+import type { Batch } from '../data/index.ts';
+import { type CpuExecutor, FAMILIES, type Model, type Timed, type Timeline } from '../infer/index.ts';
+import { openSession, type Recipe, type Session, trainingFlops } from '../train/index.ts';
+import { CONFIGS, peerFacts } from './configs.ts';
+import { watchLoop } from './event-loop.ts';
+import { type Limits, measure } from './measure.ts';
+import { type Bound, floorOf, row, type Row } from './row.ts';
+import { weightsOf } from './weights.ts';
 
-/** No choice is dropped, as in the peers' runs, so that the work of a step is known. */
-const NO_DROPS = { capacityFactorTrain: 1e6, groupSize: 1_000_000 } as const;
+export interface StepMeasured {
+  readonly row: Row;
+  /** Kernels by the seconds that they lose, most first. */
+  readonly ops: readonly OpTime[];
+  /** One more step, as a timeline. */
+  readonly timeline: Timeline | undefined;
+}
 
-const peer = (name: string, model: RecipeInput['model'], batch: number, length: number): RecipeInput => ({
-  name,
-  model: { ...model, ...NO_DROPS },
-  tokenizer: { vocab: 512 },
-  data: { length },
-  train: { batch, steps: 1 },
-});
-const base = { vocab: 32_128, hidden: 768, inner: 2048, heads: 12, headSize: 64, moeInterval: 4, experts: 16 } as const;
+/** Instructions of one op within one step. */
+export interface OpTime {
+  readonly op: string;
+  readonly count: number;
+  readonly seconds: number;
+  /** Of all instructions. */
+  readonly share: number;
+  /** Sum of the floors of its instructions. */
+  readonly floor_s: number;
+  /** Seconds beyond the floor. */
+  readonly gap_s: number;
+  readonly bound: Bound;
+}
 
-/** Shapes of the peer scripts; each has a dense twin of equal active FLOPs. */
-export const CONFIGS = {
-  quick: peer('quick', { vocab: 8192, hidden: 256, inner: 512, layers: 6, heads: 8, headSize: 32, moeInterval: 2, experts: 16 }, 8, 256),
-  'base-lite': peer('base-lite', { ...base, layers: 4 }, 4, 512),
-  base: peer('base', { ...base, layers: 12 }, 2, 512),
-} as const;
-export type StepConfigName = keyof typeof CONFIGS;
-
-export const peerRecipe = (name: StepConfigName): Recipe => recipe(CONFIGS[name]);
+const SECONDS = 4;
 
 /** Measures one step of a recipe. Drops are counted as work not done, as the peers do. */
-export async function benchStep(
-  executor: CpuExecutor,
-  r: Recipe,
-  seconds = 4,
-): Promise<{ readonly row: Row; readonly session: StepProfile }> {
+export async function benchStep(executor: CpuExecutor, r: Recipe, seconds = SECONDS): Promise<StepMeasured> {
   const model = FAMILIES[r.model.family](r.model);
   const session = await openSession(model, r, executor);
-  session.restore({ parameters: initialValues(model, r.seed) });
+  try {
+    session.restore({ parameters: weightsOf(model) });
+    return await measureStep(executor, { r, model, session, seconds });
+  } finally {
+    session.close();
+  }
+}
+
+interface Bench {
+  readonly r: Recipe;
+  readonly model: Model;
+  readonly session: Session;
+  readonly seconds: number;
+}
+
+async function measureStep(executor: CpuExecutor, { r, model, session, seconds }: Bench): Promise<StepMeasured> {
   const rows = r.train.batch * r.train.accumulate;
   const tokens = rows * r.data.length;
+  const batch = randomBatch(tokens, r.model.vocab);
+  let [dropped, step] = [0, 0];
+  const loop = watchLoop();
+  const run = async (): Promise<void> => {
+    if (step === 1) session.profile(); // forgets the warm-up
+    const { layers } = await loop.during(() => session.step(batch, step++));
+    dropped = layers.reduce((n, l) => n + l.kept.reduce((d, kept) => d + 1 - kept, 0), 0);
+  };
+  const measured = await measure(executor, run, { seconds, precision: 'f32' });
+  // A choice multiplies the 4·H·F weights of an expert: once forward, twice backward, two FLOPs each.
+  const flops = trainingFlops(model, rows, r.data.length) - dropped * 6 * 4 * r.model.hidden * r.model.inner;
+  const named = {
+    name: `training step, ${r.name}`,
+    shape: `${rows}×${r.data.length}`,
+    dtype: 'f32',
+    threads: executor.facts.threads,
+  } as const;
+  const like = Object.hasOwn(CONFIGS, r.name)
+    ? { name: 'train_step', capacity: 'none', optimizer: r.optimizer.kind, ...peerFacts(r.name) }
+    : undefined;
+  const whole = row({ ...named, like }, measured, { flops, read: 0, written: 0 });
+  const facts = { tok_per_s: tokens / measured.median_s, model_flops: flops, event_loop_p99_s: loop.p99() };
+  const ops = byOp(session.profile(), measured.limits);
+  session.record();
+  await session.step(batch, step);
+  return { row: { ...whole, ...facts }, ops, timeline: session.timeline() };
+}
+
+function randomBatch(tokens: number, vocab: number): Batch {
   const random = rng(1);
-  const ids = (name: string): Int32Array => Int32Array.from({ length: tokens }, (_, n) => 1 + random.at(name).below(r.model.vocab - 1, n));
-  const batch = {
+  const ids = (name: string): Int32Array => Int32Array.from({ length: tokens }, (_, n) => 1 + random.at(name).below(vocab - 1, n));
+  return {
     tokens: ids('tokens'),
     targets: ids('targets'),
     segments: new Int32Array(tokens).fill(1),
     weights: new Float32Array(tokens).fill(1),
     domains: new Int32Array(tokens),
   };
-  let dropped = 0;
-  let step = 0;
-  const measured = await measure(
-    executor,
-    async () => {
-      const { layers } = await session.step(batch, step++);
-      dropped = layers.reduce((n, l) => n + l.kept.reduce((d, kept) => d + 1 - kept, 0), 0);
-    },
-    seconds,
-  );
-  // A choice multiplies the 4·H·F weights of an expert: once forward, twice backward, two FLOPs each.
-  const flops = trainingFlops(model, rows, r.data.length) - dropped * 6 * 4 * r.model.hidden * r.model.inner;
-  const measuredRow = row(`training step, ${r.name}`, `${rows}×${r.data.length}`, executor.facts.threads, measured, {
-    flops,
-    bytes: 0,
-    writes: true,
-  });
-  const profile = session.profile();
-  session.close();
-  return { row: { ...measuredRow, tok_per_s: tokens / measured.median_s, model_flops: flops }, session: profile };
 }
 
-/** Seconds by op, largest first. */
-export type StepProfile = readonly { readonly op: string; readonly count: number; readonly seconds: number }[];
+/** Sums over the instructions of each op; `limits` are those of the moment, with memory as the place of all operands. */
+export function byOp(instructions: readonly Timed[], limits: Limits): readonly OpTime[] {
+  const total = instructions.reduce((sum, { seconds }) => sum + seconds, 0);
+  const ops = [...new Set(instructions.map(({ op }) => op))];
+  return ops
+    .map((op) => {
+      const all = instructions.filter((one) => one.op === op);
+      const floors = all.map((one) => floorOf(one, limits));
+      const seconds = all.reduce((sum, one) => sum + one.seconds, 0);
+      const floor_s = floors.reduce((sum, one) => sum + one.floor_s, 0);
+      const computing = floors.filter(({ bound }) => bound === 'compute').length;
+      const bound: Bound = 2 * computing >= all.length ? 'compute' : 'memory';
+      return { op, count: all.length, seconds, share: seconds / total, floor_s, gap_s: seconds - floor_s, bound };
+    })
+    .toSorted((a, b) => b.gap_s - a.gap_s);
+}

@@ -1,5 +1,5 @@
 /** What a verb is: a name, a help page with an example, arguments and flags with types, and a body. */
-import { EXIT, parseCount, parseDuration, UserError } from '../base/index.ts';
+import { EXIT, parseCount, parseDuration, suggest, UserError } from '../base/index.ts';
 import type { Terminal } from './terminal.ts';
 
 /** A value given on the command line, read from the texts that were given for it (none: absent). Throws UserError at `place`. */
@@ -92,11 +92,14 @@ export const rest = (about: string): Argument<readonly string[]> => ({ about, co
 export const oneOf = <const W extends string>(words: readonly W[], about: string): Argument<W> => ({
   about: `${about}: ${words.join(', ')}`,
   count: 'one',
-  read([given], place) {
-    const found = words.find((w) => w === given);
-    if (found === undefined) throw new UserError('E_USAGE', EXIT.usage, { message: `${given} is not one of ${words.join(', ')}`, place });
-    return found;
-  },
+  read: ([given], place) => parseWord(words)(given!, place),
+});
+
+/** One of a few words, or none: then `standard` holds. Throws UserError E_USAGE with the nearest. */
+export const wordOr = <const W extends string>(words: readonly W[], { about, standard }: { about: string; standard: W }): Argument<W> => ({
+  about: `${about}: ${words.join(', ')} (default ${standard})`,
+  count: 'at most one',
+  read: ([given], place) => parseWord(words)(given ?? standard, place),
 });
 
 export const yes = (about: string): Flag<boolean> => ({ about, read: (given) => given.length > 0 });
@@ -132,6 +135,18 @@ export const values = ({ form, about }: { form: string; about: string }): Flag<r
   read: (given) => given,
 });
 
+/** One of these words. Throws UserError E_USAGE with the nearest. */
+export const parseWord =
+  <const W extends string>(words: readonly W[]): Parse<W> =>
+  (given, place) => {
+    const found = words.find((w) => w === given);
+    if (found !== undefined) return found;
+    throw new UserError('E_USAGE', EXIT.usage, {
+      message: `${given} is not one of ${words.join(', ')}`,
+      place,
+      hint: suggest(given, words),
+    });
+  };
 export const parseText = text;
 export const parseSeconds: Parse<number> = parseDuration;
 

@@ -149,15 +149,4 @@ describe.runIf(engineIsBuilt())('quickstart', () => {
       err: expect.stringContaining(`checkpoint ${steps} is damaged`) as string,
     });
   });
-
-  test('bench measures what it is asked for', async () => {
-    const { exit, out } = await openmoe('bench', 'kernels', '--filter', 'rope', '--json');
-    expect(exit).toBe(0);
-    expect(JSON.parse(out)).toMatchObject({ schema: 'openmoe.bench/1', rows: [{ name: 'rope', threads: 1 }] });
-    expect(await openmoe('bench', 'kernels', '--filter', 'nothing')).toMatchObject({ exit: 3 });
-    expect(await openmoe('bench', 'step', '--config', 'quik')).toMatchObject({
-      exit: 3,
-      err: expect.stringContaining('did you mean quick') as string,
-    });
-  });
 });

@@ -1,5 +1,6 @@
 /** exec: what every executor must be. Knows programs and bytes; must not know gradients, models or training. */
 import type { Argument, DType, Program, Shape } from '../compile/index.ts';
+import type { Executed } from './executed.ts';
 
 /** Numbers as JavaScript sees them: bf16 as f32, rounded on the way in and exact on the way out. */
 export type Numbers = Float32Array | Int32Array | Int8Array;
@@ -41,7 +42,31 @@ export interface Loaded {
   run(inputs: Buffers, signal?: AbortSignal): Promise<Buffers>;
   /** Arena and scratch in bytes. */
   readonly memory: number;
-  /** Mean seconds of each instruction so far, in order of execution, where the executor measures them. */
-  profile?(): { op: string; shape: string; seconds: number }[];
+  /** Each instruction with its mean time since this was last asked, in order of execution, where the executor measures them. */
+  profile?(): readonly Timed[];
+  /** Makes the next run a timeline, where the executor can. */
+  record?(): void;
+  /** The run recorded last. */
+  timeline?(): Timeline;
   close(): void;
+}
+
+/** One run: which thread worked on which instruction, from when to when. */
+export interface Timeline {
+  readonly threads: number;
+  readonly instructions: readonly Executed[];
+  readonly spans: readonly Span[];
+}
+export interface Span {
+  /** −1: the instruction as a whole, from its call to its return. */
+  readonly thread: number;
+  /** Index of the instruction. */
+  readonly instruction: number;
+  /** Seconds since the first instruction began. */
+  readonly begin_s: number;
+  readonly end_s: number;
+}
+
+export interface Timed extends Executed {
+  readonly seconds: number;
 }

@@ -26,6 +26,8 @@ export interface Traits {
   readonly view?: boolean;
   /** The output repeats the operand along axes (attrs `shape`): a fused loop reads it with stride 0. */
   readonly broadcast?: boolean;
+  /** Operands of which only as many bytes are read as the outputs hold: tables whose rows are asked for. */
+  readonly picks?: readonly string[];
   /** The output is filled with attribute `value`. */
   readonly splat?: boolean;
   /** Output name → operand whose memory it may overwrite; the executor does so when the operand is not needed afterwards. */

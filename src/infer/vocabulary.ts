@@ -1,6 +1,6 @@
 /** Words that inference takes from the engine and the models. */
 export {
-  flopsOf,
+  costOf,
   gradient,
   openCpu,
   trace,
@@ -11,5 +11,7 @@ export {
   type Executor,
   type Loaded,
   type Program,
+  type Timed,
+  type Timeline,
 } from '../exec/index.ts';
 export * from '../models/index.ts';

@@ -152,6 +152,9 @@ export interface AttentionInputs {
   /** i[]: the position of the first query among the keys. */
   readonly start: Tensor;
 }
+/** Gradients of q, k and v from that of y; y and lse are what `attention` computed from the same operands. */
+export const attentionGrad = (x: AttentionInputs & Record<'y' | 'lse' | 'dy', Tensor>, { heads, scale }: AttentionAttrs) =>
+  gradOp({ ...x }, { heads, scale });
 /** q [B,Q,D], k and v [B,S,D] → [B,Q,D]. Query i sees key j when j ≤ start + i and both have the same positive segment. */
 export const attention = (inputs: AttentionInputs, { heads, scale }: AttentionAttrs): Tensor =>
   attentionOp({ ...inputs }, { heads, scale }).y;

@@ -10,6 +10,7 @@ const gatherOp = op(
   { x: 'any[*]', indices: 'i[*]' },
   { y: 'any[*]' },
   {
+    picks: ['x'],
     infer(x) {
       const { dtype, shape } = x['x']!;
       if (shape.length === 0) throw new TypeError('[gather] x: expected rows, got a scalar');

@@ -3,7 +3,7 @@ export * from '../graph/index.ts';
 export { adafactor, adafactorFactored } from './adafactor.ts';
 export { adamw } from './adamw.ts';
 export { assignSlots, type Slots } from './assign-slots.ts';
-export { attention, type AttentionInputs } from './attention.ts';
+export { attention, attentionGrad, type AttentionInputs } from './attention.ts';
 export { barrier } from './barrier.ts';
 export { aligned, broadcast } from './broadcast.ts';
 export { cast } from './cast.ts';

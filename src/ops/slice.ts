@@ -13,6 +13,7 @@ const sliceOp = op(
   { y: 'any[*]' },
   {
     attrs: { start: 'wholes', size: 'wholes' },
+    picks: ['x'],
     infer(x, { start, size }: SliceAttrs) {
       const { dtype, shape } = x['x']!;
       if (start.length !== shape.length || size.length !== shape.length || shape.some((d, a) => start[a]! < 0 || start[a]! + size[a]! > d))

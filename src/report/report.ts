@@ -1,12 +1,12 @@
 /** The report of a run: one HTML file that needs no network, no script and no other file. */
-import { html, raw, type Markup } from './html.ts';
+import { html } from './html.ts';
 import type { ReportInput } from './input.ts';
 import { dropsSection } from './page/drops.ts';
 import { earlySection } from './page/early.ts';
 import { expertsSection } from './page/experts.ts';
 import { commandsSection, dataSection, environmentSection, samplesSection } from './page/facts.ts';
+import { page } from './page/page.ts';
 import { specializationSection } from './page/specialization.ts';
-import { STYLE } from './page/style.ts';
 import { summarySection } from './page/summary.ts';
 import { trainingSection } from './page/training.ts';
 
@@ -56,19 +56,3 @@ export function report(input: ReportInput): string {
 
 /** As a shell reads it. */
 const quoted = (path: string): string => (/^[\w./@:-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`);
-
-const page = (title: string, body: Markup): string =>
-  html`<!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8" />
-        <meta name="viewport" content="width=device-width,initial-scale=1" />
-        <title>${title}</title>
-        <style>
-          ${raw(STYLE)}
-        </style>
-      </head>
-      <body>
-        ${body}
-      </body>
-    </html> `.markup;

@@ -37,7 +37,7 @@ export async function environment<T extends object>(extra: T): Promise<Environme
 }
 
 /** The folder of openmoe's own package.json, above this file wherever the build has put it. */
-function packageHome(): string {
+export function packageHome(): string {
   let dir = dirname(fileURLToPath(import.meta.url));
   while (packageName(dir) !== 'openmoe' && dir !== dirname(dir)) dir = dirname(dir);
   return dir;

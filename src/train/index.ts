@@ -3,7 +3,7 @@ export type { LayerNews, TrainEvent } from './events.ts';
 export { trainingFlops } from './flops.ts';
 export { permanentSteps, train, type TrainNeeds } from './loop.ts';
 export { readTrained } from './checkpoint.ts';
-export { initialValues } from './initial.ts';
+export { draw, initialValues } from './initial.ts';
 export { checkRecipe, keysAt, override, recipe, type Recipe, type RecipeInput } from './recipe.ts';
 export { openSession, type Session } from './session.ts';
 export { fixSteps, modelOf, prepare, sourceOf, trainTokenizer, type Prepared, type PrepareEvent } from './prepare.ts';

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { RECIPES } from '../../recipes/index.ts';
 import { rng } from '../base/index.ts';
-import { type Executor, flopsOf, fuse, openCpu, openRef, plan, type Program } from '../exec/index.ts';
+import { costOf, type Executor, fuse, openCpu, openRef, plan, type Program } from '../exec/index.ts';
 import type { Batch } from '../data/index.ts';
 import { makeOptimizer } from './optimizers/index.ts';
 import { stepConfig, stepProgram } from './step.ts';
@@ -103,7 +103,7 @@ describe('a training step', () => {
   test('its ops count what the formula for model FLOPs says, to the last one', () => {
     for (const name of ['tiny', 'tiny-dense', 'small']) {
       const recipe = RECIPES[name]!;
-      expect(flopsOf(programOf(recipe)), name).toBe(trainingFlops(modelOf(recipe), recipe.train.batch, recipe.data.length));
+      expect(costOf(programOf(recipe)).flops, name).toBe(trainingFlops(modelOf(recipe), recipe.train.batch, recipe.data.length));
     }
   });
 

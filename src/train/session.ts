@@ -6,7 +6,7 @@ import type { Recipe } from './recipe.ts';
 import { learningRate } from './schedule.ts';
 import { slotName, stepConfig, stepProgram } from './step.ts';
 import type { Batch } from '../data/index.ts';
-import { type Buffer, type Buffers, type Executor, type Model, type Shape, sizeOf } from './vocabulary.ts';
+import { type Buffer, type Buffers, type Executor, type Model, type Shape, sizeOf, type Timed, type Timeline } from './vocabulary.ts';
 
 /** Values by parameter path, and by `path/slot`. */
 export interface Snapshot {
@@ -31,8 +31,12 @@ export interface Session {
   restore(state: Snapshot | { readonly parameters: Snapshot['parameters'] }): void;
   /** Copies one parameter or slot out. */
   read(name: string): Float32Array;
-  /** Seconds by op so far, largest first; empty where the executor does not measure. */
-  profile(): readonly { readonly op: string; readonly count: number; readonly seconds: number }[];
+  /** The step's instructions with their mean times since this was last asked; empty where the executor does not measure. */
+  profile(): readonly Timed[];
+  /** Makes the next step a timeline, where the executor can. */
+  record(): void;
+  /** The step recorded last; undefined where the executor records none. */
+  timeline(): Timeline | undefined;
   /** Every slot with its shape, in order. */
   readonly slots: ReadonlyMap<string, Shape>;
   close(): void;
@@ -68,18 +72,11 @@ export async function openSession(model: Model, recipe: Recipe, executor: Execut
         executor.write(state[name]!, 'slots' in from ? checked(from.slots.get(name), name, shape) : new Float32Array(sizeOf(shape)));
     },
     read: (name) => executor.get((weights[name] ?? state[name])!) as Float32Array,
-    profile: () => byOp(loaded.profile?.() ?? []),
+    profile: () => loaded.profile?.() ?? [],
+    record: () => loaded.record?.(),
+    timeline: () => loaded.timeline?.(),
     close: () => loaded.close(),
   };
-}
-
-function byOp(instructions: readonly { readonly op: string; readonly seconds: number }[]) {
-  const ops = new Map<string, { op: string; count: number; seconds: number }>();
-  for (const { op, seconds } of instructions) {
-    const entry = ops.get(op) ?? { op, count: 0, seconds: 0 };
-    ops.set(op, { op, count: entry.count + 1, seconds: entry.seconds + seconds });
-  }
-  return [...ops.values()].sort((a, b) => b.seconds - a.seconds);
 }
 
 function checked(values: Float32Array | undefined, name: string, shape: Shape): Float32Array {

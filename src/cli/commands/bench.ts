@@ -1,70 +1,157 @@
-/** openmoe bench: how near kernels and the training step come to what this machine can do. */
-import { cpus, loadavg } from 'node:os';
+/** openmoe bench: how near kernels, the training step, decoding and tokenizers come to what this machine can do. */
 import { RECIPES } from '../../../recipes/index.ts';
-import { EXIT, formatDuration, formatShare, suggest, UserError, inColumns } from '../../base/index.ts';
-import { benchKernels, benchStep, CONFIGS, peerRecipe, type Row, type StepConfigName, type StepProfile } from '../../bench/index.ts';
-import { type CpuExecutor, openCpu } from '../../exec/index.ts';
+import { EXIT, formatDuration, formatShare, suggest, UserError } from '../../base/index.ts';
+import {
+  benchDecode,
+  benchKernels,
+  benchStep,
+  benchTokenizers,
+  bestPeer,
+  CONFIGS,
+  decodeTitles,
+  kernelTitles,
+  type OpTime,
+  peerRecipe,
+  PRECISIONS,
+  type Row,
+  tokenizerTitles,
+} from '../../bench/index.ts';
+import { folder, type Source, starterCorpus } from '../../data/index.ts';
+import { type CpuExecutor, openCpu, type Timeline } from '../../exec/index.ts';
 import type { Recipe } from '../../train/index.ts';
-import { type Answer, command, oneOf, parseText, valueOr } from '../command.ts';
+import { benchDocument, peakNow, peersFrom, record, writeProfile } from '../bench-record.ts';
+import { opsTable, rowsTable } from '../bench-tables.ts';
+import { type Answer, command, parseText, parseWord, value, valueOr, wordOr, yes } from '../command.ts';
 import { chosenThreads, threadsFlag } from '../surroundings.ts';
-import type { Terminal } from '../terminal.ts';
+
+const PARTS = ['kernels', 'step', 'decode', 'tokenizers'] as const;
+type Part = (typeof PARTS)[number];
+/** What a bare `bench` measures: the engine's part of training. */
+const ALL: readonly Part[] = ['kernels', 'step'];
+/** What a filter is looked for in; of a step it chooses the ops that are shown. */
+const TITLES: Readonly<Record<Part, () => readonly string[]>> = {
+  kernels: kernelTitles,
+  step: () => [],
+  decode: decodeTitles,
+  tokenizers: tokenizerTitles,
+};
 
 export const bench = command({
-  about: 'Measures kernels, or the whole training step, against the peak measured beside each',
-  examples: ['bench step', 'bench step --config quickstart --json', "bench kernels --filter 'grouped matmul'"],
-  args: { what: oneOf(['kernels', 'step'], 'what to measure') },
+  about: 'Measures kernels, the training step, decoding or tokenizers against the peak and bandwidth measured beside each',
+  examples: [
+    'bench step --config base-lite',
+    'bench step --config quick-dense --json',
+    "bench kernels --filter 'grouped matmul'",
+    'bench kernels --peer results.jsonl',
+    'bench step --profile',
+    "bench decode --filter '113m 1×64'",
+    'bench tokenizers --corpus texts',
+  ],
+  args: { what: wordOr(['all', ...PARTS], { about: 'what to measure, all being kernels and step', standard: 'all' }) },
   flags: {
+    filter: valueOr({
+      form: '<text>',
+      about: 'only what has this in its name or shape; step: only ops with this in their name',
+      parse: parseText,
+      standard: '',
+    }),
     config: valueOr({
       form: '<name>',
       about: `step: ${Object.keys(CONFIGS).join(', ')} as the peers have them, or a recipe`,
       parse: parseText,
       standard: 'quick',
     }),
-    filter: valueOr({ form: '<text>', about: 'kernels: those whose name or shape contains it', parse: parseText, standard: '' }),
+    dtype: valueOr({
+      form: '<type>',
+      about: `what is multiplied: ${PRECISIONS.join(', ')}`,
+      parse: parseWord(PRECISIONS),
+      standard: 'f32',
+    }),
     threads: threadsFlag,
+    profile: yes('step: writes one step as a timeline, profile-NAME.html and profile-NAME.trace.json (chrome://tracing, Perfetto)'),
+    corpus: value({
+      form: '<folder>',
+      about: 'tokenizers: text to train on and to encode (default: the starter corpus)',
+      parse: parseText,
+    }),
+    peer: value({
+      form: '<file>',
+      about: 'JSON lines of peers: the ratio to the best of them is printed beside each row',
+      parse: parseText,
+    }),
   },
   streams: true,
   async run({ args, flags, terminal }): Promise<Answer> {
-    const recipe = configured(flags.config);
-    const executor = openCpu({ threads: chosenThreads(flags.threads, terminal.env).count });
-    const rows: Row[] = [];
-    const take = (row: Row): void => {
-      rows.push(row);
-      terminal.event({ event: 'measured', ...row });
-      if (terminal.form === 'text') terminal.say(line(row));
+    const wanted: Wanted = {
+      filter: flags.filter,
+      recipe: configured(flags.config),
+      corpus: async () => (flags.corpus === undefined ? starterCorpus() : folder(flags.corpus)),
     };
-    if (args.what === 'kernels') {
-      for await (const row of benchKernels(executor, flags.filter)) take(row);
-      if (rows.length === 0)
-        throw new UserError('E_KERNEL_UNKNOWN', EXIT.notFound, {
-          message: `no kernel has "${flags.filter}" in its name or shape`,
-          place: '--filter',
-        });
-      return { schema: 'openmoe.bench/1', data: documentOf(executor, rows), text: rowsTable(rows) };
-    }
-    const { row, session } = await benchStep(executor, recipe);
-    take(row);
+    const parts = args.what === 'all' ? ALL : [args.what];
+    checkFilter(
+      flags.filter,
+      parts.flatMap((part) => TITLES[part]()),
+    );
+    const peers = flags.peer === undefined ? [] : peersFrom(flags.peer, terminal);
+    const executor = openCpu({ threads: chosenThreads(flags.threads, terminal.env).count });
+    const peak = peakNow(executor, terminal);
+    const [rows, ops, profiles]: [Row[], OpTime[], string[]] = [[], [], []];
+    for (const part of parts)
+      for await (const measured of MEASURE[part](executor, wanted)) {
+        ops.push(...(measured.ops ?? []));
+        if (flags.profile && measured.timeline)
+          profiles.push(...writeProfile(measured.timeline, { recipe: wanted.recipe, row: measured.row, terminal }));
+        const peer = bestPeer(measured.row, peers);
+        const row = { ...measured.row, ...(peer && { peer }) };
+        rows.push(row);
+        terminal.event({ event: 'measured', ...row });
+        if (terminal.form === 'text') terminal.say(line(row));
+      }
+    const document = benchDocument(executor, peak, rows);
+    executor.close();
+    await record(document, terminal);
     return {
       schema: 'openmoe.bench/1',
-      data: { ...documentOf(executor, rows), ops: session },
-      text: rowsTable(rows) + stepText(row, session, terminal),
+      data: { ...document, ...(ops.length > 0 && { ops }), ...(profiles.length > 0 && { profiles }) },
+      text: rowsTable(rows) + (ops.length > 0 ? `\n${opsTable(ops, terminal.verbosity)}` : ''),
     };
   },
 });
 
-/** The machine, the best peak and bandwidth that were measured beside the rows (GFLOP/s and GB/s), and the rows. */
-function documentOf({ facts }: CpuExecutor, rows: readonly Row[]): object {
-  const best = (of: (row: Row) => number): number => Math.max(...rows.map(of));
-  const { read, update } = { read: best((r) => r.read_gb_s), update: best((r) => r.update_gb_s) };
-  return {
-    machine: { processor: cpus()[0]?.model.trim() ?? 'unknown', cores: cpus().length, load: loadavg()[0], engine: facts },
-    peak: { f32: best((r) => r.peak_gflops), bandwidth: { read, update } },
-    rows,
-  };
+interface Wanted {
+  readonly filter: string;
+  readonly recipe: Recipe;
+  corpus(): Promise<Source>;
+}
+type Measured = AsyncGenerator<{ readonly row: Row; readonly ops?: readonly OpTime[]; readonly timeline?: Timeline | undefined }>;
+
+const MEASURE: Readonly<Record<Part, (executor: CpuExecutor, wanted: Wanted) => Measured>> = {
+  async *kernels(executor, { filter }) {
+    for await (const row of benchKernels(executor, filter)) yield { row };
+  },
+  async *decode(executor, { filter }) {
+    for await (const row of benchDecode(executor, filter)) yield { row };
+  },
+  async *tokenizers(executor, { filter, corpus }) {
+    for await (const row of benchTokenizers(executor, await corpus(), filter)) yield { row };
+  },
+  async *step(executor, { recipe, filter }) {
+    const { ops, ...measured } = await benchStep(executor, recipe);
+    yield { ...measured, ops: ops.filter(({ op }) => op.includes(filter)) };
+  },
+};
+
+function checkFilter(filter: string, titles: readonly string[]): void {
+  if (titles.length === 0 || titles.some((title) => title.includes(filter))) return;
+  throw new UserError('E_KERNEL_UNKNOWN', EXIT.notFound, {
+    message: `nothing that is measured has "${filter}" in its name or shape`,
+    place: '--filter',
+    hint: suggest(filter, [...new Set(titles.map((title) => title.split(' ')[0]!)), ...titles]),
+  });
 }
 
 function configured(name: string): Recipe {
-  if (Object.hasOwn(CONFIGS, name)) return peerRecipe(name as StepConfigName);
+  if (Object.hasOwn(CONFIGS, name)) return peerRecipe(name);
   const recipe = Object.hasOwn(RECIPES, name) ? RECIPES[name] : undefined;
   if (recipe) return recipe;
   throw new UserError('E_RECIPE_UNKNOWN', EXIT.notFound, {
@@ -75,33 +162,4 @@ function configured(name: string): Recipe {
 }
 
 const line = ({ name, shape, median_s, share }: Row): string =>
-  `${name} ${shape}: ${formatDuration(median_s)}, ${formatShare(share)} of peak`;
-
-/** Milliseconds, to three digits even where kernels take microseconds. */
-const ms = (seconds: number): string => (seconds * 1000).toPrecision(3);
-
-const rowsTable = (rows: readonly Row[]): string =>
-  inColumns(
-    [
-      ['name', 'shape', 'ms', 'floor ms', 'share', 'bound by', 'peak GFLOP/s'],
-      ...rows.map((r) => [r.name, r.shape, ms(r.median_s), ms(r.floor_s), formatShare(r.share), r.bound, r.peak_gflops.toFixed(1)]),
-    ],
-    { right: [2, 3, 4, 6] },
-  );
-
-const SHOWN_OPS = 12;
-
-function stepText({ tok_per_s }: Row, session: StepProfile, { verbosity }: Terminal): string {
-  const total = session.reduce((sum, op) => sum + op.seconds, 0);
-  const shown = verbosity > 0 ? session : session.slice(0, SHOWN_OPS);
-  const ops = [
-    ['op', 'count', 'ms', 'share'],
-    ...shown.map(({ op, count, seconds }) => [
-      op.length > 50 ? `${op.slice(0, 49)}…` : op,
-      String(count),
-      ms(seconds),
-      formatShare(seconds / total),
-    ]),
-  ];
-  return `${tok_per_s === undefined ? '' : `${Math.round(tok_per_s)} tokens a second\n`}${session.length > 0 ? `\n${inColumns(ops, { right: [1, 2, 3] })}` : ''}`;
-}
+  `${name} ${shape}: ${formatDuration(median_s)}, ${formatShare(share)} of what is possible`;

@@ -23,9 +23,11 @@ export interface Addon {
   run(engine: Engine, handle: Handle, buffers: readonly ArrayBuffer[]): Promise<boolean>;
   cancel(handle: Handle): void;
   profile(handle: Handle): Float64Array;
+  record(handle: Handle): void;
+  timeline(handle: Handle): Float64Array;
   close(handle: Handle): void;
-  probe(engine: Engine, what: 'peak' | 'peakBf16', seconds: number): number;
-  probe(engine: Engine, what: 'bandwidth', seconds: number): { read: number; update: number };
+  probe(engine: Engine, what: 'peak' | 'peakBf16', seconds: number, bytes: 0): number;
+  probe(engine: Engine, what: 'bandwidth', seconds: number, bytes: number): { read: number; update: number };
 }
 
 // From src/exec/cpu and from dist/src/exec/cpu. OPENMOE_BUILD names another folder: that of `npm run sanitize`.

@@ -1,8 +1,9 @@
 /** The cpu executor: fuses, plans memory, and lets the C++ machine run programs on its own threads. */
 import { bf16FromF32, EXIT, f32FromBf16, invariant, UserError } from '../../base/index.ts';
 import { bytesOf, checkProgram, type DType, fuse, lower, opNamed, opNames, plan, type Program, sizeOf } from '../../compile/index.ts';
-import type { Buffer, Buffers, BufferSpec, Executor, Loaded, Numbers } from '../contract.ts';
+import type { Buffer, Buffers, BufferSpec, Executor, Loaded, Numbers, Span, Timed, Timeline } from '../contract.ts';
 import { type Addon, type CpuFacts, cpuFacts, type Engine, loadAddon } from './addon.ts';
+import { executed } from '../executed.ts';
 import { encode } from './encode.ts';
 
 export { type CpuFacts, loadAddon } from './addon.ts';
@@ -11,6 +12,9 @@ export { type CpuFacts, loadAddon } from './addon.ts';
 const VIEWS = new Set(opNames().filter((op) => opNamed(op)!.definition.view));
 
 const ARRAYS = { f32: Float32Array, i32: Int32Array, bf16: Uint16Array, i8: Int8Array } as const satisfies Record<DType, unknown>;
+
+/** More than the caches of such a machine hold. */
+const BEYOND_CACHES = 128 * 2 ** 20;
 
 class CpuBuffer implements Buffer {
   readonly dtype: BufferSpec['dtype'];
@@ -40,11 +44,13 @@ export interface CpuExecutor extends Executor {
   load(program: Program): Promise<CpuLoaded>;
   /** GFLOP/s of multiply-adds in registers on all threads, now: of f32, or of bf16 with f32 sums (f32 where the processor lacks them). */
   peak(seconds: number, dtype?: 'f32' | 'bf16'): number;
-  /** GB/s of memory reads and of updates in place, now. */
-  bandwidth(seconds: number): { read: number; update: number };
+  /** GB/s of reads and of updates in place, now: over so many bytes, of memory where left out. */
+  bandwidth(seconds: number, bytes?: number): { read: number; update: number };
 }
 export interface CpuLoaded extends Loaded {
-  profile(): { op: string; shape: string; seconds: number }[];
+  profile(): readonly Timed[];
+  record(): void;
+  timeline(): Timeline;
 }
 
 /** Throws UserError E_NO_ENGINE or E_ISA (exit 3). */
@@ -69,7 +75,7 @@ export function openCpu({ threads }: { threads?: number } = {}): CpuExecutor {
   return {
     name: 'cpu',
     facts,
-    load: async (program) => loadProgram(program, { addon, engine, known, inTurn }),
+    load: async (program) => loadProgram(program, { threads: facts.threads, addon, engine, known, inTurn }),
     put(data, spec) {
       const buffer = allocate(spec);
       buffer.write(data);
@@ -81,25 +87,35 @@ export function openCpu({ threads }: { threads?: number } = {}): CpuExecutor {
       invariant((buffer as CpuBuffer).data.length === sizeOf(buffer.shape), 'a result was read after its program was closed');
       return (buffer as CpuBuffer).read();
     },
-    peak: (seconds, dtype = 'f32') => addon.probe(engine, dtype === 'bf16' ? 'peakBf16' : 'peak', seconds),
-    bandwidth: (seconds) => addon.probe(engine, 'bandwidth', seconds),
+    peak: (seconds, dtype = 'f32') => addon.probe(engine, dtype === 'bf16' ? 'peakBf16' : 'peak', seconds, 0),
+    bandwidth: (seconds, bytes = BEYOND_CACHES) => addon.probe(engine, 'bandwidth', seconds, Math.min(bytes, BEYOND_CACHES)),
     close: () => addon.shut(engine),
   };
 }
 
+/** From four numbers a span, nanoseconds of a clock, in the order in which they ended. */
+function spansOf(numbers: Float64Array): readonly Span[] {
+  const spans = Array.from({ length: numbers.length / 4 }, (_, n) => numbers.subarray(4 * n, 4 * n + 4));
+  const start = spans.reduce((least, s) => Math.min(least, s[2]!), Infinity);
+  return spans.map((s) => ({ thread: s[0]!, instruction: s[1]!, begin_s: (s[2]! - start) / 1e9, end_s: (s[3]! - start) / 1e9 }));
+}
+
 interface Shared {
+  readonly threads: number;
   readonly addon: Addon;
   readonly engine: Engine;
   readonly known: (op: string) => boolean;
   readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
 }
 
-function loadProgram(program: Program, { addon, engine, known, inTurn }: Shared): CpuLoaded {
+function loadProgram(program: Program, { threads, addon, engine, known, inTurn }: Shared): CpuLoaded {
   checkProgram(program);
   const fused = fuse(lower(program, known));
   const planned = plan(fused);
   const { words, names } = encode(fused, planned);
   const { handle, arena, scratch } = memory(() => addon.load(engine, words, names), `program ${program.name}, ${planned.bytes} bytes`);
+  const steps = executed(fused);
+  let asked: Float64Array | undefined;
   const fresh = fused.results.filter((r) => r.updates === undefined);
   const specs = new Map<string, BufferSpec>(
     [...fused.arguments, ...fused.code.flatMap((i) => i.out.flatMap((v) => v ?? []))].map((v) => [v.id, v]),
@@ -135,14 +151,13 @@ function loadProgram(program: Program, { addon, engine, known, inTurn }: Shared)
       return Object.fromEntries([...read, ...updated]) as Buffers;
     },
     profile() {
-      const [runs, ...spent] = addon.profile(handle);
-      const steps = fused.code.filter((i) => !VIEWS.has(i.op));
-      return steps.map((i, n) => ({
-        op: 'steps' in i ? `fused ${i.steps.map((s) => s.op.split('.')[0]).join(' ')}` : i.op,
-        shape: i.out.map((v) => (v ? `[${v.shape}]` : '–')).join(' '),
-        seconds: (spent[n] ?? 0) / 1e9 / Math.max(1, runs ?? 1),
-      }));
+      const now = addon.profile(handle);
+      const since = now.map((x, n) => x - (asked?.[n] ?? 0));
+      asked = now;
+      return steps.map((step, n) => ({ ...step, seconds: since[n + 1]! / 1e9 / Math.max(1, since[0]!) }));
     },
+    record: () => addon.record(handle),
+    timeline: () => ({ threads, instructions: steps, spans: spansOf(addon.timeline(handle)) }),
     close: () => addon.close(handle),
   };
 }
