@@ -1,7 +1,7 @@
 /** The whole training step on random tokens, in the peers' configurations or a recipe's own. */
 import { rng } from '../base/index.ts';
-import { type CpuExecutor, FAMILIES } from '../infer/index.ts';
-import { initialValues, openSession, recipe, type Recipe, type RecipeInput, trainingFlops } from '../train/index.ts';
+import type { CpuExecutor } from '../infer/index.ts';
+import { initialValues, modelOf, openSession, recipe, type Recipe, type RecipeInput, trainingFlops } from '../train/index.ts';
 import { measure, row, type Row } from './measure.ts';
 
 /** No choice is dropped, as in the peers' runs, so that the work of a step is known. */
@@ -32,7 +32,7 @@ export async function benchStep(
   r: Recipe,
   seconds = 4,
 ): Promise<{ readonly row: Row; readonly session: StepProfile }> {
-  const model = FAMILIES[r.model.family](r.model);
+  const model = modelOf(r);
   const session = await openSession(model, r, executor);
   session.restore({ parameters: initialValues(model, r.seed) });
   const rows = r.train.batch * r.train.accumulate;
