@@ -1,8 +1,8 @@
 /** The whole training step on random tokens, in the peers' configurations or a recipe's own. */
 import { rng } from '../base/index.ts';
 import type { Batch } from '../data/index.ts';
-import { type CpuExecutor, FAMILIES, type Model, type Timed, type Timeline } from '../infer/index.ts';
-import { openSession, type Recipe, type Session, trainingFlops } from '../train/index.ts';
+import type { CpuExecutor, Model, Timed, Timeline } from '../infer/index.ts';
+import { modelOf, openSession, type Recipe, type Session, trainingFlops } from '../train/index.ts';
 import { CONFIGS, peerFacts } from './configs.ts';
 import { watchLoop } from './event-loop.ts';
 import { type Limits, measure } from './measure.ts';
@@ -35,7 +35,7 @@ const SECONDS = 4;
 
 /** Measures one step of a recipe. Drops are counted as work not done, as the peers do. */
 export async function benchStep(executor: CpuExecutor, r: Recipe, seconds = SECONDS): Promise<StepMeasured> {
-  const model = FAMILIES[r.model.family](r.model);
+  const model = modelOf(r);
   const session = await openSession(model, r, executor);
   try {
     session.restore({ parameters: weightsOf(model) });
@@ -63,13 +63,13 @@ async function measureStep(executor: CpuExecutor, { r, model, session, seconds }
     const { layers } = await loop.during(() => session.step(batch, step++));
     dropped = layers.reduce((n, l) => n + l.kept.reduce((d, kept) => d + 1 - kept, 0), 0);
   };
-  const measured = await measure(executor, run, { seconds, precision: 'f32' });
+  const measured = await measure(executor, run, { seconds, precision: r.precision });
   // A choice multiplies the 4·H·F weights of an expert: once forward, twice backward, two FLOPs each.
   const flops = trainingFlops(model, rows, r.data.length) - dropped * 6 * 4 * r.model.hidden * r.model.inner;
   const named = {
     name: `training step, ${r.name}`,
     shape: `${rows}×${r.data.length}`,
-    dtype: 'f32',
+    dtype: r.precision,
     threads: executor.facts.threads,
   } as const;
   const like = Object.hasOwn(CONFIGS, r.name)
