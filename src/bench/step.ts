@@ -1,11 +1,11 @@
 /** The whole training step on random tokens, in the peers' configurations or a recipe's own. */
 import { rng } from '../base/index.ts';
 import type { Batch } from '../data/index.ts';
-import { type CpuExecutor, FAMILIES, type Model, type Timed, type Timeline } from '../infer/index.ts';
-import { openSession, type Recipe, type Session, trainingFlops } from '../train/index.ts';
+import type { CpuExecutor, Model, Timed, Timeline } from '../infer/index.ts';
+import { modelOf, openSession, type Recipe, type Session, trainingFlops } from '../train/index.ts';
 import { CONFIGS, peerFacts } from './configs.ts';
 import { watchLoop } from './event-loop.ts';
-import { type Limits, measure } from './measure.ts';
+import { type Limits, limits, measure } from './measure.ts';
 import { type Bound, floorOf, row, type Row } from './row.ts';
 import { weightsOf } from './weights.ts';
 
@@ -35,7 +35,7 @@ const SECONDS = 4;
 
 /** Measures one step of a recipe. Drops are counted as work not done, as the peers do. */
 export async function benchStep(executor: CpuExecutor, r: Recipe, seconds = SECONDS): Promise<StepMeasured> {
-  const model = FAMILIES[r.model.family](r.model);
+  const model = modelOf(r);
   const session = await openSession(model, r, executor);
   try {
     session.restore({ parameters: weightsOf(model) });
@@ -63,13 +63,13 @@ async function measureStep(executor: CpuExecutor, { r, model, session, seconds }
     const { layers } = await loop.during(() => session.step(batch, step++));
     dropped = layers.reduce((n, l) => n + l.kept.reduce((d, kept) => d + 1 - kept, 0), 0);
   };
-  const measured = await measure(executor, run, { seconds, precision: 'f32' });
+  const measured = await measure(executor, run, { seconds, precision: r.precision });
   // A choice multiplies the 4·H·F weights of an expert: once forward, twice backward, two FLOPs each.
   const flops = trainingFlops(model, rows, r.data.length) - dropped * 6 * 4 * r.model.hidden * r.model.inner;
   const named = {
     name: `training step, ${r.name}`,
     shape: `${rows}×${r.data.length}`,
-    dtype: 'f32',
+    dtype: r.precision,
     threads: executor.facts.threads,
   } as const;
   const like = Object.hasOwn(CONFIGS, r.name)
@@ -77,7 +77,10 @@ async function measureStep(executor: CpuExecutor, { r, model, session, seconds }
     : undefined;
   const whole = row({ ...named, like }, measured, { flops, read: 0, written: 0 });
   const facts = { tok_per_s: tokens / measured.median_s, model_flops: flops, event_loop_p99_s: loop.p99() };
-  const ops = byOp(session.profile(), measured.limits);
+  const ops = byOp(session.profile(), {
+    bf16: measured.limits,
+    f32: r.precision === 'f32' ? measured.limits : limits(executor, { precision: 'f32' }),
+  });
   session.record();
   await session.step(batch, step);
   return { row: { ...whole, ...facts }, ops, timeline: session.timeline() };
@@ -95,14 +98,14 @@ function randomBatch(tokens: number, vocab: number): Batch {
   };
 }
 
-/** Sums over the instructions of each op; `limits` are those of the moment, with memory as the place of all operands. */
-export function byOp(instructions: readonly Timed[], limits: Limits): readonly OpTime[] {
+/** Sums over the instructions of each op, with the limits of the moment for either kind of products and memory as the place of all operands. */
+export function byOp(instructions: readonly Timed[], around: Readonly<Record<Timed['products'], Limits>>): readonly OpTime[] {
   const total = instructions.reduce((sum, { seconds }) => sum + seconds, 0);
   const ops = [...new Set(instructions.map(({ op }) => op))];
   return ops
     .map((op) => {
       const all = instructions.filter((one) => one.op === op);
-      const floors = all.map((one) => floorOf(one, limits));
+      const floors = all.map((one) => floorOf(one, around[one.products]));
       const seconds = all.reduce((sum, one) => sum + one.seconds, 0);
       const floor_s = floors.reduce((sum, one) => sum + one.floor_s, 0);
       const computing = floors.filter(({ bound }) => bound === 'compute').length;

@@ -96,6 +96,7 @@ export async function readModel(readFile: ReadFile, place: string): Promise<Mode
     maxPositions: number('max_position_embeddings'),
     ropeTheta: number('rope_theta', 10_000),
     normEps: number('rms_norm_eps'),
+    precision: 'f32',
     initScale: number('openmoe_init_scale', 0.1),
   };
   if (!DIALECTS.includes(c.dialect)) wrong.push('openmoe_dialect');

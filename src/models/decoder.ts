@@ -5,6 +5,7 @@ import {
   type Cache,
   equal,
   feedforward,
+  type FloatType,
   full,
   gather,
   iota,
@@ -41,6 +42,8 @@ export interface DecoderConfig extends CapacityConfig {
   readonly maxPositions: number;
   readonly ropeTheta: number;
   readonly normEps: number;
+  /** What matrix products multiply; the residual stream, norms, softmax, router and losses are f32. */
+  readonly precision: FloatType;
   /** 0.1 for OpenMoE, 1 for its dense counterparts (reference 4.1). */
   readonly initScale: number;
 }

@@ -15,6 +15,7 @@ export const OPENMOE_DEFAULTS = {
   maxPositions: 2048,
   ropeTheta: 10_000,
   normEps: 1e-6,
+  precision: 'f32',
   initScale: 0.1,
 } as const satisfies Partial<DecoderConfig>;
 

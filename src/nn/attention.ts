@@ -1,6 +1,6 @@
 /** Causal multi-head attention with rotary positions.   B rows, S tokens a row, N = B·S, H hidden, D = heads · head size. */
 import { roundBf16 } from '../base/index.ts';
-import { attention, dynamicUpdateSlice, matmul, reshape, rope, type Tensor } from '../ops/index.ts';
+import { attention, cast, dynamicUpdateSlice, type FloatType, matmul, reshape, rope, type Tensor } from '../ops/index.ts';
 import { layer, scaledNormal } from './param.ts';
 
 export interface AttentionConfig {
@@ -18,6 +18,7 @@ export interface Cache {
 }
 
 export interface AttentionInput {
+  /** [N,H]; its type is that of the products, queries, keys, values and the softmax are f32. */
   readonly x: Tensor;
   /** i[N] index within the row. */
   readonly positions: Tensor;
@@ -59,7 +60,7 @@ export const attentionLayer = (c: AttentionConfig) => {
         },
         { heads: c.heads, scale: 1 },
       );
-      return { y: matmul(reshape(y, q.shape), p.out), cache: grown };
+      return { y: matmul(cast(reshape(y, q.shape), x.dtype as FloatType), p.out), cache: grown };
     },
   });
 };

@@ -1,5 +1,5 @@
 /** OpenMoE's feed-forward: a product of three factors with four matrices.   N rows, H hidden, F inner features. */
-import { gatedProduct, matmul, type Tensor } from '../ops/index.ts';
+import { cast, type FloatType, gatedProduct, matmul, type Tensor } from '../ops/index.ts';
 import { layer, scaledTruncated } from './param.ts';
 
 export interface FeedforwardConfig {
@@ -15,5 +15,9 @@ export const feedforward = ({ hidden, inner, initScale }: FeedforwardConfig) =>
       up: scaledTruncated([hidden, inner], ['embed', 'mlp'], initScale),
       down: scaledTruncated([inner, hidden], ['mlp', 'embed'], initScale),
     },
-    apply: ({ gate, up, down }, x: Tensor): Tensor => matmul(gatedProduct(matmul(x, gate), matmul(x, up)), down), // [N,H]
+    /** The type of x is that of the products; the result is f32. */
+    apply({ gate, up, down }, x: Tensor): Tensor {
+      const inner = gatedProduct(matmul(x, gate), matmul(x, up)); // [N,F]
+      return matmul(cast(inner, x.dtype as FloatType), down); // [N,H]
+    },
   });

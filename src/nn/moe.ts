@@ -1,5 +1,5 @@
 /** The sparse feed-forward: each token visits its K favourite experts.   B rows, S tokens a row, T tokens, H hidden, E experts, F inner features. */
-import { combine, dispatch, gatedProduct, groupedMatmul, pad, reshape, slice, type Tensor } from '../ops/index.ts';
+import { cast, combine, dispatch, type FloatType, gatedProduct, groupedMatmul, pad, reshape, slice, type Tensor } from '../ops/index.ts';
 import { type Mode, referencePadding } from './capacity.ts';
 import { layer, scaledNormal } from './param.ts';
 import { router, type RouterConfig, type Routes } from './router.ts';
@@ -9,6 +9,7 @@ export interface MoeConfig extends RouterConfig {
   readonly initScale: number;
 }
 export interface MoeInput {
+  /** [T,H]; its type is that of the experts' products. The router works in f32 always. */
   readonly x: Tensor;
   /** B rows of S tokens: T = B·S. */
   readonly rows: number;
@@ -29,11 +30,12 @@ export const moe = (c: MoeConfig) => {
     },
     apply({ router: weights, experts }, { x, rows, length, mode }: MoeInput): { y: Tensor } & Pick<Routes, 'balanceLoss' | 'routerZ'> {
       const zeros = referencePadding(rows, length, c);
-      const padded = padTokens(x, rows, length, zeros); // [T',H]
+      const precision = x.dtype as FloatType;
+      const padded = padTokens(cast(x, 'f32'), rows, length, zeros); // [T',H]
       const { gates, slots, balanceLoss, routerZ } = gate.apply(weights, { x: padded, mode });
-      const seated = dispatch(padded, slots); // [T'·K,H], sorted by expert
+      const seated = dispatch(cast(padded, precision), slots); // [T'·K,H], sorted by expert
       const inner = gatedProduct(groupedMatmul(seated, experts.gate, slots.sizes), groupedMatmul(seated, experts.up, slots.sizes)); // [T'·K,F]
-      const answers = groupedMatmul(inner, experts.down, slots.sizes); // [T'·K,H]
+      const answers = groupedMatmul(cast(inner, precision), experts.down, slots.sizes, precision); // [T'·K,H]
       const y = combine(answers, gates, slots);
       return { y: unpadTokens(y, rows, length, zeros), balanceLoss, routerZ };
     },

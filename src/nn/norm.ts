@@ -1,10 +1,12 @@
 /** The norm before each sublayer.   N rows, H hidden. */
-import { mul, rmsNorm, type Tensor } from '../ops/index.ts';
+import { cast, type FloatType, mul, rmsNorm, type Tensor } from '../ops/index.ts';
 import { layer, ones } from './param.ts';
 
 export interface NormConfig {
   readonly hidden: number;
   readonly normEps: number;
+  /** Type of the result, and so of every product that the layers behind multiply it in. */
+  readonly precision: FloatType;
 }
 export interface NormInput {
   readonly x: Tensor;
@@ -17,6 +19,6 @@ export const norm = (c: NormConfig) =>
     params: { scale: ones(c.hidden) },
     apply({ scale }, { x, mask }: NormInput): Tensor {
       const y = rmsNorm(x, scale, { eps: c.normEps }); // [N,H]
-      return mask ? mul(y, mask) : y;
+      return cast(mask ? mul(y, mask) : y, c.precision);
     },
   });

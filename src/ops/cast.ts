@@ -1,6 +1,7 @@
 /** cast: f32 to bf16, rounded to the nearest even, and back, which is exact. */
-import { op, rules, type DType, type Tensor } from '../graph/index.ts';
+import { op, rules, type Tensor } from '../graph/index.ts';
 import { f, half } from './cases.ts';
+import type { FloatType } from './product-type.ts';
 
 interface CastAttrs {
   readonly bf16: number;
@@ -12,7 +13,7 @@ const castOp = op(
   { attrs: { bf16: 'flag' }, infer: (x, { bf16 }: CastAttrs) => ({ y: { dtype: bf16 ? 'bf16' : 'f32', shape: x['x']!.shape } }) },
 );
 rules(castOp, {
-  vjp: ({ x }, { y: dy }) => ({ x: cast(dy!, x.dtype as 'f32' | 'bf16') }),
+  vjp: ({ x }, { y: dy }) => ({ x: cast(dy!, x.dtype as FloatType) }),
   ref({ x }, { y }) {
     for (let n = 0; n < x.length; n++) y[n] = x[n]!;
   },
@@ -34,5 +35,4 @@ rules(castOp, {
 });
 
 /** The same values as `dtype`; itself where it is that already. */
-export const cast = (x: Tensor, dtype: Extract<DType, 'f32' | 'bf16'>): Tensor =>
-  x.dtype === dtype ? x : castOp({ x }, { bf16: dtype === 'bf16' ? 1 : 0 }).y;
+export const cast = (x: Tensor, dtype: FloatType): Tensor => (x.dtype === dtype ? x : castOp({ x }, { bf16: dtype === 'bf16' ? 1 : 0 }).y);

@@ -1,36 +1,29 @@
 // dispatch, combine and combine's gradient: rows to their seats and back. Bound by memory.
-#include "../../native/vector-math.h"
+#include "../../native/bf16.h"
 
 namespace openmoe::OPENMOE_ISA {
 namespace dispatch_detail {
 
 constexpr i64 kRows = 32;
 
-inline void clear(f32* y, i64 n) {
-  for (i64 d = 0; d < n; ++d) y[d] = 0;
-}
+template <class To> void clear(To* y, i64 n) { __builtin_memset(y, 0, n * sizeof(To)); }
 
-}  // namespace dispatch_detail
-
-KERNEL(dispatch) {
-  using namespace dispatch_detail;
-  const i64 D = c.dim(0, 1), S = c.dim(1, 0), T = c.dim(2, 0), K = c.dim(2, 1);
+template <class X> void seat_rows(const Call& c) {
+  const i64 D = c.dim(0, 1), S = c.dim(1, 0), tokens = c.dim(2, 0), K = c.dim(2, 1);
   c.parallel(ceil_div(S, kRows), [&](i64 task, i32) {
     for (i64 s = task * kRows; s < smaller(S, (task + 1) * kRows); ++s) {
       const i64 at = c.in<i32>(1)[s];
-      f32* y = c.out<f32>(0) + s * D;
-      if (at < 0 || at >= T * K) {
+      X* y = c.out<X>(0) + s * D;
+      if (at < 0 || at >= tokens * K) {
         clear(y, D);
         continue;
       }
-      const f32* x = c.in<f32>(0) + at / K * D;
-      for (i64 d = 0; d < D; ++d) y[d] = x[d];
+      __builtin_memcpy(y, c.in<X>(0) + at / K * D, D * sizeof(X));
     }
   });
 }
 
-KERNEL(combine) {
-  using namespace dispatch_detail;
+template <class X> void add_answers(const Call& c) {
   const i64 S = c.dim(0, 0), D = c.dim(0, 1), T = c.dim(1, 0), K = c.dim(1, 1);
   c.parallel(ceil_div(T, kRows), [&](i64 task, i32) {
     for (i64 t = task * kRows; t < smaller(T, (task + 1) * kRows); ++t) {
@@ -40,19 +33,20 @@ KERNEL(combine) {
         const i64 s = c.in<i32>(2)[t * K + k];
         if (s < 0 || s >= S) continue;
         const f32 weight = c.in<f32>(1)[t * K + k];
-        const f32* x = c.in<f32>(0) + s * D;
-        for (i64 d = 0; d < D; ++d) y[d] += weight * x[d];
+        const X* x = c.in<X>(0) + s * D;
+        for (i64 d = 0; d < D; d += kLanes) store_part(y + d, load_part(y + d, D - d) + weight * load_part(x + d, D - d), D - d);
       }
     }
   });
 }
 
-KERNEL(combine_grad) {
-  using namespace dispatch_detail;
+template <class X> void to_answers(const Call& c) {
   const i64 S = c.dim(0, 0), D = c.dim(0, 1), T = c.dim(1, 0), K = c.dim(1, 1);
-  const f32 *x = c.in<f32>(0), *weights = c.in<f32>(1), *dy = c.in<f32>(4);
+  const X* x = c.in<X>(0);
+  const f32 *weights = c.in<f32>(1), *dy = c.in<f32>(4);
   const i32 *where = c.in<i32>(2), *assignments = c.in<i32>(3);
-  f32 *dx = c.out<f32>(0), *dweights = c.out<f32>(1);
+  X* dx = c.out<X>(0);
+  f32* dweights = c.out<f32>(1);
   if (dx)
     c.parallel(ceil_div(S, kRows), [&](i64 task, i32) {
       for (i64 s = task * kRows; s < smaller(S, (task + 1) * kRows); ++s) {
@@ -61,7 +55,8 @@ KERNEL(combine_grad) {
           clear(dx + s * D, D);
           continue;
         }
-        for (i64 d = 0; d < D; ++d) dx[s * D + d] = weights[at] * dy[at / K * D + d];
+        const f32* from = dy + at / K * D;
+        for (i64 d = 0; d < D; d += kLanes) store_part(dx + s * D + d, weights[at] * load_part(from + d, D - d), D - d);
       }
     });
   if (dweights)
@@ -75,5 +70,13 @@ KERNEL(combine_grad) {
       }
     });
 }
+
+}  // namespace dispatch_detail
+
+KERNEL(dispatch) { (c.ins[0].dtype == DType::bf16 ? dispatch_detail::seat_rows<bf16> : dispatch_detail::seat_rows<f32>)(c); }
+
+KERNEL(combine) { (c.ins[0].dtype == DType::bf16 ? dispatch_detail::add_answers<bf16> : dispatch_detail::add_answers<f32>)(c); }
+
+KERNEL(combine_grad) { (c.ins[0].dtype == DType::bf16 ? dispatch_detail::to_answers<bf16> : dispatch_detail::to_answers<f32>)(c); }
 
 }  // namespace openmoe::OPENMOE_ISA

@@ -40,6 +40,7 @@ export { gather, scatterAdd } from './gather.ts';
 export { groupedMatmul } from './grouped-matmul.ts';
 export { linearCrossEntropy } from './linear-cross-entropy.ts';
 export { matmul } from './matmul.ts';
+export type { FloatType } from './product-type.ts';
 export { mean, reduceMax, reduceSum, sum } from './reduce.ts';
 export { reshape } from './reshape.ts';
 export { rmsNorm } from './rms-norm.ts';

@@ -25,7 +25,7 @@ export interface PrepareOptions {
 /** Characters that the tokenizer is trained on, spread over the domains. */
 const TOKENIZER_SAMPLE = 12_000_000;
 
-export const modelOf = (recipe: Recipe): Model => FAMILIES[recipe.model.family](recipe.model);
+export const modelOf = (recipe: Recipe): Model => FAMILIES[recipe.model.family]({ ...recipe.model, precision: recipe.precision });
 
 export const sourceOf = async (recipe: Recipe): Promise<Source> =>
   recipe.data.source === 'starter' ? starterCorpus() : folder(recipe.data.source);

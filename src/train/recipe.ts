@@ -60,6 +60,8 @@ export const RecipeSchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9-]*$/, 'lower-case letters, digits and hyphens'),
   seed: z.int().min(0).default(0),
   model,
+  /** What matrix products multiply; parameters, optimizer state, sums, norms, the router and losses are f32 either way. */
+  precision: z.enum(['f32', 'bf16']).default('f32'),
   /** Pieces of the byte-level BPE trained on the data. */
   tokenizer: z.strictObject({ vocab: positive.min(260) }),
   data: z.strictObject({
