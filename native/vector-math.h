@@ -1,5 +1,5 @@
-// Elementary functions on a vector register: exp, log, tanh within 1.3 ulp and sigmoid within 2.3 (measured on every 257th float),
-// part loads and stores, and sums and maxima across lanes in a fixed order.
+// Elementary functions on a vector register: exp, log, tanh within 1.3 ulp, 2^x within 1.8 and sigmoid within 3.2 (measured on every
+// 7th float), part loads and stores, and sums and maxima across lanes in a fixed order.
 // Results below the smallest normal number are zero, as the engine's threads run with denormals flushed.
 #pragma once
 #include "kernel.h"
@@ -10,10 +10,23 @@
 namespace openmoe::OPENMOE_ISA {
 
 constexpr f32 kInfinity = __builtin_inff();
+#if defined(__AVX512F__)
+constexpr __mmask16 kAll = 0xffff;  // the unmasked intrinsics of GCC 12 warn about their own undefined operand
+#endif
 
 inline vi load(const i32* p) { return *reinterpret_cast<const viu*>(p); }
 inline vf vmax(vf a, vf b) { return a > b ? a : b; }
 inline vf vmin(vf a, vf b) { return a < b ? a : b; }
+inline vf vsqrt(vf x) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_maskz_sqrt_ps(kAll, (__m512)x);
+#elif defined(__AVX2__)
+  return (vf)_mm256_sqrt_ps((__m256)x);
+#else
+  for (int i = 0; i < kLanes; ++i) x[i] = __builtin_sqrtf(x[i]);
+  return x;
+#endif
+}
 inline vf vabs(vf x) { return (vf)((vi)x & 0x7fffffff); }
 
 // The first n lanes from memory (all of them for n >= kLanes), zero in the others; nothing beyond p[n-1] is touched.
@@ -59,23 +72,46 @@ inline f32 hmax(vf v) {
   return fold_lanes(v, [](vf a, vf b) { return vmax(a, b); });
 }
 
-// x·log2(e) = n + f, |f| <= 1/2: exp(x) = 2^n · exp(r), r = x − n·ln 2 in two pieces (Cody and Waite 1980); the Taylor-like
-// polynomial for exp(r) is the minimax one of Cephes' expf (S. Moshier, 1989). 2^n is added to the exponent bits.
+// x·log2(e) = n + f, |f| <= 1/2: exp(x) = 2^n · exp(r), r = x − n·ln 2 in two pieces (Cody and Waite 1980); the polynomial for
+// exp(r) is the minimax one of Cephes' expf (S. Moshier, 1989), in pairs: a chain of products would take twice the latency.
 inline vf vexp(vf x) {
+#if defined(__AVX512F__)
+  x = (vf)_mm512_maskz_max_ps(kAll, (__m512)splat(-88.f), _mm512_maskz_min_ps(kAll, (__m512)splat(89.f), (__m512)x));  // NaN passes through both
+#endif
   const vf shifted = x * 1.44269504088896341f + 12582912.f;  // 1.5·2^23: the low bits of the sum hold n
   const vf n = shifted - 12582912.f;
   vf r = x - n * 0.693359375f;
   r = r + n * 2.12194440e-4f;
-  vf p = splat(1.9875691500e-4f);
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.f;
-  vf y = (vf)((vi)p + ((vi)shifted << 23));
+  const vf square = r * r;
+  vf p = 1.9875691500e-4f * r + 1.3981999507e-3f;
+  p = p * square + (8.3334519073e-3f * r + 4.1665795894e-2f);
+  p = p * square + (1.6666665459e-1f * r + 5.0000001201e-1f);
+  p = p * square + (r + 1.f);
+#if defined(__AVX512F__)
+  return (vf)_mm512_maskz_scalef_ps(kAll, (__m512)p, (__m512)n);
+#else
+  vf y = (vf)((vi)p + ((vi)shifted << 23));  // 2^n is added to the exponent bits
   y = x >= -87.3365447f ? y : vf{};
   return x <= 88.7228394f ? y : x * kInfinity;  // overflow, or NaN
+#endif
+}
+
+// 2^x for x below 127, within 1.8 ulp: half the work of vexp, as its argument is n + f already. The polynomial is the minimax one in
+// ulps with p(0) = 1 (Lawson's algorithm), so that whole powers are exact.
+inline vf vexp2(vf x) {
+  const vf shifted = x + 12582912.f;  // 1.5·2^23: rounds to n, in the low bits of the sum
+  const vf n = shifted - 12582912.f, f = x - n;
+  vf p = splat(1.322570606e-3f);
+  p = p * f + 9.671762586e-3f;
+  p = p * f + 5.550891533e-2f;
+  p = p * f + 2.402223647e-1f;
+  p = p * f + 6.931468248e-1f;
+  p = p * f + 1.f;
+#if defined(__AVX512F__)
+  return (vf)_mm512_maskz_scalef_ps(_mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(-126.f), _CMP_NLT_UQ), (__m512)p, (__m512)n);
+#else
+  return x < -126.f ? vf{} : p * (vf)(((vi)shifted << 23) + 0x3f800000);  // a product, so that NaN stays NaN
+#endif
 }
 
 // x = 2^e · m with m in [√½, √2): log x = e·ln 2 + log m, the latter by Cephes' logf polynomial.

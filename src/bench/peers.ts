@@ -2,7 +2,7 @@
 import type { PeerResult, Row } from './row.ts';
 
 /** One measurement of a peer; which other fields there are depends on what was measured. */
-export type PeerLine = Readonly<Record<string, unknown>> & {
+export type PeerLine = Readonly<Record<string, string | number | boolean | null>> & {
   readonly peer: string;
   readonly name: string;
 };

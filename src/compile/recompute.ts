@@ -13,7 +13,7 @@ export function recomputation(nodes: readonly Node[], segment: RegExp): (node: N
   const members = new Map<string, Node[]>();
   for (const node of nodes) {
     const name = segmentOf(node, segment);
-    if (name !== undefined) members.get(name)?.push(node) ?? members.set(name, [node]);
+    if (name !== undefined) members.set(name, [...(members.get(name) ?? []), node]);
   }
   const copies = new Map<string, ReadonlyMap<Node, Values>>();
   return (node, after) => {

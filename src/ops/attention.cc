@@ -1,30 +1,26 @@
 // attention: y = softmax(scale·q·kᵀ)·v per head, in tiles with a running softmax (Milakov and Gimelshein 2018; Dao et al. 2022).
-// Bound by the multipliers: counting the visible half alone, 50 % of the FMA peak of a Zen 5 core for 256 tokens and heads of 32,
-// 70 % for 2048 and heads of 64. Scores are kept as [key][query]: a softmax needs no sum across lanes, and the tile is at once
-// the packed left operand of the product with v.
-#include "../../native/attention-mask.h"
-#include "../../native/gemm.h"
+#include "../../native/attention-few.h"
 
 namespace openmoe::OPENMOE_ISA {
 namespace attention {
 
-// A tile of scores: many keys, so that the running sums are seldom rescaled, by one panel of queries, so that little of a tile
-// on the diagonal is wasted. The queries of a task share the packed keys and values.
-constexpr i64 kKeyTile = kTileRows * (112 / kTileRows), kQueryTile = kTileCols;
-constexpr i64 kTiles = 256 / kQueryTile, kQueries = kTiles * kQueryTile;
-
-struct Shape {
-  i64 queries, keys, features, heads, size;  // size: features of a head
-  explicit Shape(const Call& c)
-      : queries(c.dim(0, 1)), keys(c.dim(1, 1)), features(c.dim(0, 2)), heads(c.index_attr(0)), size(features / heads) {}
-  i64 wide() const { return round_up(size, kTileCols); }
-};
+// A tile of scores: [key][query], so that a softmax needs no sum across lanes and the tile is the right operand of the product with
+// v as it lies. Keys come in panels of kRows; the queries of a task share the copies of keys and values.
+constexpr i64 kKeyTile = 64, kPanels = kKeyTile / kRows;
+constexpr i64 kTiles = 256 / kWide, kQueries = kTiles * kWide;
+// Weights are relative to a score that the largest one may exceed by so many powers of two before the sums are rescaled.
+constexpr f32 kSlack = 16.f, kLowest = -3e38f;
 
 // What a worker keeps of its task.
 struct State {
-  f32 *q, *k, *v, *scores, *y;      // packed queries, keys and values; [key][query]; [query][wide] before the division
-  f32 *top, *total, *shrink;        // of each query: largest score, Σ exp(score − top), factor for what was summed before
-  i32 *limit, *segment;             // of each query: the last key it may see, its segment (−1: none)
+  f32 *q;                          // of each tile [feature][query]
+  f32 *y;                          // of each tile [feature][query], before the division
+  f32 *k, *v;                      // [key][deep]; k times scale · log2 e
+  f32 *weights;                    // [key][query]
+  f32 *shift, *total;              // of each query: what its scores are relative to, Σ 2^(score − shift)
+  i32 *limit, *segment;            // of each query: the last key it may see, its segment (−1: none)
+  i32 *key_segment;                // of each key in the tile (−2: none)
+  Range *segments;                 // of each tile of queries
   i64 used = 0;
 
   State(const Shape& s, f32* p) {
@@ -33,226 +29,267 @@ struct State {
       used += round_up(n, 16);
       return at;
     };
-    v = take(kKeyTile * s.wide() + kLanes);
-    q = take(kQueries * s.wide() + kLanes);
-    k = take(kKeyTile * s.size + kLanes);
-    scores = take(kKeyTile * kQueryTile);
-    y = take(kQueries * s.wide());
-    top = take(kQueries), total = take(kQueries), shrink = take(kQueries);
+    q = take(kQueries * s.size + kLanes);
+    y = take(kQueries * s.deep);
+    k = take(kKeyTile * s.deep), v = take(kKeyTile * s.deep);
+    weights = take(kKeyTile * kWide);
+    shift = take(kQueries), total = take(kQueries);
     limit = reinterpret_cast<i32*>(take(kQueries)), segment = reinterpret_cast<i32*>(take(kQueries));
+    key_segment = reinterpret_cast<i32*>(take(kKeyTile));
+    segments = reinterpret_cast<Range*>(take(kTiles * 2));
   }
   static i64 floats(const Shape& s) { return State(s, nullptr).used; }
 };
 
-static void start_queries(const State& s, const AttentionMask& mask, i64 first, i64 count) {
-  for (i64 i = 0; i < kQueries; ++i) {
-    const i32 segment = i < count ? mask.query_segments[first + i] : 0;
-    s.top[i] = -kInfinity;
-    s.total[i] = 0;
-    s.limit[i] = mask.limit(first + i);
-    s.segment[i] = segment > 0 ? segment : -1;
-  }
-}
-
-// Scores of `tile` with at least the first `keys` packed keys, by whole panels. Returns with how many.
-static i64 score(const State& s, i64 size, i64 tile, i64 keys, i64 packed) {
-  const RowPanels split(packed);
-  i64 p = 0;
-  for (; p < split.panels && split.begin(p) < keys; ++p) {
-    const i64 j = split.begin(p), height = split.height(p);
-    f32* scores = s.scores + j * kQueryTile;
-    multiply_rows(height, {size, s.k + j * size, height, s.q + tile * size, kTileCols, scores, kQueryTile, kTileCols, false});
-  }
-  return split.begin(p);
-}
-
-// Scores of unseen keys become −inf.
-static void hide(const State& s, i64 tile, i64 key, i64 keys, const i32* key_segments) {
-  for (i64 i = 0; i < kQueryTile; i += kLanes) {
-    const vi limit = load(s.limit + tile + i), segment = load(s.segment + tile + i);
-    for (i64 j = 0; j < keys; ++j) {
-      f32* x = s.scores + j * kQueryTile + i;
-      const i32 theirs = key_segments[key + j] > 0 ? key_segments[key + j] : -2;  // a query of no segment has −1
-      const auto seen = (limit >= static_cast<i32>(key + j)) & (segment == theirs);
-      store(x, seen ? load(x) : splat(-kInfinity));
+static void start_queries(const State& s, const Shape& shape, const Head& head, const AttentionMask& mask, i64 first, i64 count) {
+  for (i64 tile = 0; tile < count; tile += kWide) {
+    const i64 queries = smaller(kWide, count - tile);
+    for (i64 i = tile; i < tile + kWide; i += kLanes) {
+      const vi segment = load_ints(mask.query_segments + first + i, count - i);
+      store(s.shift + i, splat(kLowest));
+      store(s.total + i, vf{});
+      store(s.limit + i, lane_numbers() + mask.limit(first + i));
+      store(s.segment + i, segment > 0 ? segment : vi{} - 1);
     }
+    s.segments[tile / kWide] = range_of(s.segment + tile, queries);
+    pack_panel(head.q + (first + tile) * shape.features, shape.features, 1, queries, shape.size, s.q + tile * shape.size, kWide);
   }
 }
 
-// Scores → weights relative to the new largest score of each query.
-static void weigh(const State& s, i64 tile, i64 keys) {
-  for (i64 i = 0; i < kQueryTile; i += kLanes) {
-    f32* x = s.scores + i;
-    const vf before = load(s.top + tile + i);
-    vf top = before;
-    for (i64 j = 0; j < keys; ++j) top = vmax(load(x + j * kQueryTile), top);
-    const vf shift = top == -kInfinity ? vf{} : top;  // nothing seen yet: −inf − 0 and not −inf + inf
-    const vf shrink = vexp(before - shift);
-    vf total{};
-    for (i64 j = 0; j < keys; ++j) {
-      const vf weight = vexp(load(x + j * kQueryTile) - shift);
-      store(x + j * kQueryTile, weight);
-      total += weight;
-    }
-    store(s.top + tile + i, top);
-    store(s.shrink + tile + i, shrink);
-    store(s.total + tile + i, load(s.total + tile + i) * shrink + total);
-  }
-}
-
-static void add_values(const State& s, const Shape& shape, i64 tile, i64 queries, i64 keys, i64 packed, bool first) {
-  const i64 wide = shape.wide();
-  f32* y = s.y + tile * wide;
-  if (!first) {
-    for (i64 i = 0; i < queries; ++i) {
-      const vf factor = splat(s.shrink[tile + i]);
-      for (i64 d = 0; d < wide; d += kLanes) store(y + i * wide + d, load(y + i * wide + d) * factor);
-    }
-  }
-  const RowPanels split(queries);
-  for (i64 d = 0; d < wide; d += kTileCols) {
-    for (i64 p = 0; p < split.panels; ++p) {
-      const i64 i = split.begin(p);
-      const f32 *weights = s.scores + i, *v = s.v + d * packed;
-      multiply_rows(split.height(p), {keys, weights, kQueryTile, v, kTileCols, y + i * wide + d, wide, kTileCols, !first});
-    }
-  }
-}
-
-// One head of one row of the batch: its columns of every operand.
-struct Head {
-  const f32 *q, *k, *v;
-  f32 *y, *lse;  // null where nobody reads it
+// Vectors of queries and what the task keeps of them.
+struct Queries {
+  const f32* q;
+  f32 *y, *shift, *total;
+  const i32 *limit, *segment;
+  Queries(const State& s, const Shape& shape, i64 tile, i64 lane)
+      : q(s.q + tile * shape.size + lane), y(s.y + tile * shape.deep + lane), shift(s.shift + tile + lane), total(s.total + tile + lane),
+        limit(s.limit + tile + lane), segment(s.segment + tile + lane) {}
 };
 
-static void attend_tiles(const Head& head, const Shape& shape, const AttentionMask& mask, const State& s, i64 first, i64 count, f32 scale) {
-  const i64 size = shape.size, features = shape.features;
-  pack_cols({head.q + first * features, 1, features}, count, size, s.q);
-  for (i64 i = 0; i < round_up(count, kTileCols) * size; i += kLanes) store(s.q + i, load(s.q + i) * scale);
+inline bool any_above(vf a, vf b) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ) != 0;
+#elif defined(__AVX2__)
+  return _mm256_movemask_ps(_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_GT_OQ)) != 0;
+#else
+  return fold_lanes((vf)((a > b) & 0x3f800000), [](vf x, vf y) { return x + y; }) > 0;
+#endif
+}
+
+// Raises the shift of the queries whose largest score went beyond the slack, and rescales what they summed.
+template <int Vectors> static __attribute__((noinline)) void raise(const Queries& x, const vf (&top)[Vectors], i64 deep) {
+  vf factor[Vectors];
+  for (int j = 0; j < Vectors; ++j) {
+    const vf before = load(x.shift + j * kLanes), after = top[j] > before + kSlack ? top[j] : before;
+    factor[j] = vexp2(before - after);
+    store(x.shift + j * kLanes, after);
+    store(x.total + j * kLanes, load(x.total + j * kLanes) * factor[j]);
+  }
+  for (i64 d = 0; d < deep; ++d) {
+    for (int j = 0; j < Vectors; ++j) store(x.y + d * kWide + j * kLanes, load(x.y + d * kWide + j * kLanes) * factor[j]);
+  }
+}
+
+// Weights of a panel of keys: 2^(score − shift), 0 where unseen.
+template <int Vectors, bool Masked>
+static void weigh(const Queries& x, const Shape& shape, const f32* k, const i32* key_segment, i64 key, f32* weights) {
+  Sums<Vectors> score;
+  score.clear();
+  score.multiply(shape.size, {k, shape.deep, 1}, x.q, kWide);
+  if constexpr (Masked) {
+    score.each([&](vf& sum, int i, int j) {
+      const auto seen = (load(x.limit + j * kLanes) >= static_cast<i32>(key + i)) & (load(x.segment + j * kLanes) == key_segment[i]);
+      sum = seen ? sum : splat(-kInfinity);
+    });
+  }
+  vf top[Vectors];
+#pragma GCC unroll 2
+  for (int j = 0; j < Vectors; ++j) {
+    top[j] = score.at[0][j];
+#pragma GCC unroll 8
+    for (int i = 1; i < kRows; ++i) top[j] = vmax(score.at[i][j], top[j]);
+  }
+  bool above = false;
+  for (int j = 0; j < Vectors; ++j) above |= any_above(top[j], load(x.shift + j * kLanes) + kSlack);
+  if (__builtin_expect(above, false)) raise<Vectors>(x, top, shape.deep);
+  vf total[Vectors] = {};
+  score.each([&](vf& sum, int i, int j) {
+    sum = vexp2(sum - load(x.shift + j * kLanes));
+    total[j] += sum;
+    store(weights + i * kWide + j * kLanes, sum);
+  });
+  for (int j = 0; j < Vectors; ++j) store(x.total + j * kLanes, load(x.total + j * kLanes) + total[j]);
+}
+
+// What is seen of a tile of keys, panel by panel.
+struct Keys {
+  i64 key, count, panels;
+  bool copied;
+  Range segments[kPanels];
+};
+
+static Keys start_keys(const State& s, const Shape& shape, const AttentionMask& mask, i64 key) {
+  Keys t{key, smaller(kKeyTile, shape.keys - key), 0, false, {}};
+  t.panels = ceil_div(t.count, kRows);
+  for (i64 j = 0; j < kKeyTile; j += kLanes) {
+    const vi segment = load_ints(mask.key_segments + key + j, t.count - j);
+    store(s.key_segment + j, segment > 0 ? segment : vi{} - 2);
+  }
+  for (i64 p = 0; p < t.panels; ++p) t.segments[p] = range_of(s.key_segment + p * kRows, kRows);
+  return t;
+}
+
+// Copies keys and values of the tile, and asks for those of the next.
+static void copy_keys(const State& s, const Shape& shape, const Head& head, Keys& t) {
+  const i64 at = t.key * shape.features, next = at + t.count * shape.features, rows = smaller(kKeyTile, shape.keys - t.key - t.count);
+  copy_rows(head.k + at, shape.features, t.count, shape.size, s.k, shape.deep, shape.scale * kLog2e);
+  copy_rows(head.v + at, shape.features, t.count, shape.size, s.v, shape.deep, 1.f);
+  fetch_rows(head.k + next, rows, shape), fetch_rows(head.v + next, rows, shape);
+  t.copied = true;
+}
+
+static Sight sight(const Keys& t, i64 p, const Range& mine, i32 low, i32 high) {
+  const i64 key = t.key + p * kRows;
+  const Range& theirs = t.segments[p];
+  if (key > high || mine.high < theirs.low || theirs.high < mine.low) return Sight::none;
+  return mine.low == mine.high && theirs.low == theirs.high && key + kRows - 1 <= low ? Sight::all : Sight::some;
+}
+
+// Adds a tile of keys to the sums of a tile of queries.
+static void add_keys(const State& s, const Shape& shape, const Head& head, Keys& t, i64 tile, i64 queries, bool& started) {
+  const Range mine = s.segments[tile / kWide];
+  const i32 low = s.limit[tile], high = s.limit[tile + queries - 1], half = s.limit[tile + smaller<i64>(kLanes, queries) - 1];
+  i64 first = 0, end = t.panels;
+  while (first < end && sight(t, first, mine, low, high) == Sight::none) ++first;
+  while (first < end && sight(t, end - 1, mine, low, high) == Sight::none) --end;
+  if (first == end) return;
+  if (!t.copied) copy_keys(s, shape, head, t);
+  const Queries both(s, shape, tile, 0), later(s, shape, tile, kLanes);
+  i64 middle = first;
+  for (i64 p = first; p < end; ++p) {
+    const i64 key = t.key + p * kRows;
+    const f32* k = s.k + p * kRows * shape.deep;
+    const i32* segment = s.key_segment + p * kRows;
+    f32* weights = s.weights + p * kRows * kWide;
+    const bool all = sight(t, p, mine, low, high) == Sight::all;
+    if (key <= half) {
+      middle = p + 1;
+      (all ? weigh<2, false> : weigh<2, true>)(both, shape, k, segment, key, weights);
+    } else {
+      weigh<1, true>(later, shape, k, segment, key, weights + kLanes);
+    }
+  }
+  const f32* weights = s.weights + first * kRows * kWide;
+  const i64 early = (middle - first) * kRows, late = (end - middle) * kRows;
+  for (i64 d = 0; d < shape.deep; d += kRows) {
+    const f32* v = s.v + first * kRows * shape.deep + d;
+    Sums<2> sum;
+    if (started) {
+      sum.take(both.y + d * kWide, kWide);
+    } else {
+      sum.clear();
+    }
+    sum.multiply(early, {v, 1, shape.deep}, weights, kWide);
+    sum.multiply<1>(late, {v + early * shape.deep, 1, shape.deep}, weights + early * kWide, kWide);
+    sum.put(both.y + d * kWide, kWide);
+  }
+  started = true;
+}
+
+static void attend_block(const State& s, const Shape& shape, const Head& head, const AttentionMask& mask, i64 first, i64 count) {
+  fetch_rows(head.q + first * shape.features, count, shape);
+  start_queries(s, shape, head, mask, first, count);
   bool started[kTiles] = {};
   for (i64 key = 0; key < shape.keys && key <= mask.limit(first + count - 1); key += kKeyTile) {
-    const i64 keys = smaller(kKeyTile, shape.keys - key);
-    bool packed = false;
-    for (i64 tile = 0; tile < count; tile += kQueryTile) {
-      const i64 queries = smaller(kQueryTile, count - tile), last = mask.limit(first + tile + queries - 1);
-      if (last < key) continue;
-      const i64 seen = smaller(keys, last + 1 - key);
-      const Sight sight = mask.sight(first + tile, queries, key, seen);
-      if (sight == Sight::none) continue;
-      if (!packed) {
-        pack_rows({head.k + key * features, features, 1}, keys, size, s.k);
-        pack_cols({head.v + key * features, features, 1}, size, keys, s.v);
-        packed = true;
-      }
-      const i64 scored = score(s, size, tile, seen, keys);
-      if (sight == Sight::some || scored > seen) hide(s, tile, key, scored, mask.key_segments);
-      weigh(s, tile, scored);
-      add_values(s, shape, tile, queries, scored, keys, !started[tile / kQueryTile]);
-      started[tile / kQueryTile] = true;
-    }
+    Keys t = start_keys(s, shape, mask, key);
+    for (i64 tile = 0; tile < count; tile += kWide) add_keys(s, shape, head, t, tile, smaller(kWide, count - tile), started[tile / kWide]);
   }
 }
 
-// Few queries, as when generating: bound by reading keys and values, each once and where it lies.
-constexpr i64 kFew = 4;
-
-// Scores of one query with `keys` keys; −inf for those it does not see and up to a whole register.
-static void score_few(const State& s, const Shape& shape, i64 i, const f32* k, i64 keys, const i32* segments) {
-  const f32* q = s.q + i * shape.wide();
-  for (i64 j = 0; j < keys; ++j, k += shape.features) {
-    vf dot{};
-    for (i64 d = 0; d < shape.size; d += kLanes) {
-      __builtin_prefetch(k + 16 * shape.features + d);
-      dot += load(q + d) * load_part(k + d, smaller<i64>(kLanes, shape.size - d));
-    }
-    s.scores[j] = segments[j] == s.segment[i] ? hsum(dot) : -kInfinity;
+// y and lse of a tile of queries.
+static void finish(const State& s, const Shape& shape, const Head& head, i64 first, i64 tile, i64 queries) {
+  for (i64 i = 0; i < kWide; i += kLanes) {
+    const vf total = load(s.total + tile + i);
+    const i64 n = smaller<i64>(kLanes, queries - i);
+    if (n <= 0) break;
+    const vf lse = total == 0.f ? vf{} : load(s.shift + tile + i) * kLn2 + vlog(total);
+    if (head.lse) store_part(head.lse + first + tile + i, lse, n);
+    if (!head.y) continue;
+    const vf share = 1.f / total;
+    turn_out(s.y + tile * shape.deep + i, shape.size, n, share, head.y + (first + tile + i) * shape.features, shape.features);
   }
-  for (i64 j = keys; j < round_up(keys, kLanes); ++j) s.scores[j] = -kInfinity;
-}
-
-static void weigh_few(const State& s, i64 i, i64 keys) {
-  vf tops = load(s.scores);
-  for (i64 j = kLanes; j < keys; j += kLanes) tops = vmax(load(s.scores + j), tops);
-  const f32 top = larger(s.top[i], hmax(tops)), shift = top == -kInfinity ? 0.f : top;
-  vf total{};
-  for (i64 j = 0; j < keys; j += kLanes) {
-    const vf weight = vexp(load(s.scores + j) - shift);
-    store(s.scores + j, weight);
-    total += weight;
-  }
-  s.shrink[i] = vexp(splat(s.top[i] - shift))[0];
-  s.total[i] = s.total[i] * s.shrink[i] + hsum(total);
-  s.top[i] = top;
-}
-
-static void add_values_few(const State& s, const Shape& shape, i64 i, const f32* v, i64 keys) {
-  f32* y = s.y + i * shape.wide();
-  for (i64 d = 0; d < shape.size; d += kLanes) store(y + d, load(y + d) * s.shrink[i]);
-  for (i64 j = 0; j < keys; ++j, v += shape.features) {
-    for (i64 d = 0; d < shape.size; d += kLanes) {
-      __builtin_prefetch(v + 16 * shape.features + d);
-      store(y + d, load(y + d) + load_part(v + d, smaller<i64>(kLanes, shape.size - d)) * s.scores[j]);
-    }
+  for (i64 i = 0; i < queries && head.y; ++i) {
+    if (s.total[tile + i] == 0) mean_of_values(shape, head, head.y + (first + tile + i) * shape.features);
   }
 }
 
-static void attend_few(const Head& head, const Shape& shape, const AttentionMask& mask, const State& s, i64 first, i64 count, f32 scale) {
-  for (i64 i = 0; i < count; ++i) {
-    for (i64 d = 0; d < shape.wide(); ++d) {
-      s.q[i * shape.wide() + d] = d < shape.size ? head.q[(first + i) * shape.features + d] * scale : 0.f;
-      s.y[i * shape.wide() + d] = 0;
-    }
-  }
-  for (i64 key = 0; key < shape.keys && key <= mask.limit(first + count - 1); key += kKeyTile) {
-    for (i64 i = 0; i < count; ++i) {
-      const i64 keys = smaller(smaller(kKeyTile, shape.keys - key), i64{s.limit[i]} + 1 - key);
-      if (keys <= 0 || s.segment[i] < 0) continue;
-      score_few(s, shape, i, head.k + key * shape.features, keys, mask.key_segments + key);
-      weigh_few(s, i, keys);
-      add_values_few(s, shape, i, head.v + key * shape.features, keys);
-    }
-  }
+static Head head_of(const Call& c, const Shape& shape, i64 row, i64 h) {
+  const i64 q = row * shape.queries * shape.features + h * shape.size, k = row * shape.keys * shape.features + h * shape.size;
+  f32 *y = c.out<f32>(0), *lse = c.out<f32>(1);
+  return {c.in<f32>(0) + q, c.in<f32>(1) + k, c.in<f32>(2) + k, y ? y + q : nullptr,
+          lse ? lse + (row * shape.heads + h) * shape.queries : nullptr};
 }
 
-// y and lse of one query; a query that saw nothing gets the mean of all values, as an additive mask would give it.
-static void finish(const State& s, const Shape& shape, const Head& head, i64 first, i64 i) {
-  const f32* sum = s.y + i * shape.wide();
-  const f32 total = s.total[i];
-  if (head.lse) head.lse[first + i] = total == 0 ? 0.f : s.top[i] + vlog(splat(total))[0];
-  if (!head.y) return;
-  f32* y = head.y + (first + i) * shape.features;
-  if (total != 0) {
-    for (i64 d = 0; d < shape.size; d += kLanes) store_part(y + d, load(sum + d) / total, smaller<i64>(kLanes, shape.size - d));
-    return;
-  }
-  for (i64 d = 0; d < shape.size; ++d) y[d] = 0;
-  for (i64 j = 0; j < shape.keys; ++j) {
-    for (i64 d = 0; d < shape.size; ++d) y[d] += head.v[j * shape.features + d];
-  }
-  for (i64 d = 0; d < shape.size; ++d) y[d] /= static_cast<f32>(shape.keys);
+static AttentionMask mask_of(const Call& c, const Shape& shape, i64 row) {
+  return {c.in<i32>(3) + row * shape.queries, c.in<i32>(4) + row * shape.keys, *c.in<i32>(5)};
+}
+
+static void run_tiles(const Call& c, const Shape& shape) {
+  const i64 blocks = ceil_div(shape.queries, kQueries), heads = c.dim(0, 0) * shape.heads;
+  c.parallel(heads * blocks, [&](i64 task, i32 worker) {
+    const i64 block = blocks - 1 - task / heads, row = task % heads / shape.heads;  // the last queries see most: they go first
+    const i64 first = block * kQueries, count = smaller(kQueries, shape.queries - first);
+    const Head head = head_of(c, shape, row, task % shape.heads);
+    const State s(shape, reinterpret_cast<f32*>(c.scratch) + worker * State::floats(shape));
+    attend_block(s, shape, head, mask_of(c, shape, row), first, count);
+    for (i64 tile = 0; tile < count; tile += kWide) finish(s, shape, head, first, tile, smaller(kWide, count - tile));
+  });
+}
+
+static i64 parts_of(const Shape& shape) { return ceil_div(shape.keys, kPart); }
+static i64 few_floats(const Call& c, const Shape& shape) {
+  return c.dim(0, 0) * shape.queries * parts_of(shape) * Part::floats(shape) + c.threads() * round_up(shape.heads * kPart, 16);
+}
+
+static void run_few(const Call& c, const Shape& shape) {
+  const i64 parts = parts_of(shape), step = Part::floats(shape), rows = c.dim(0, 0);
+  f32* part = reinterpret_cast<f32*>(c.scratch);
+  f32* scores = part + rows * shape.queries * parts * step;
+  c.parallel(rows * parts, [&](i64 task, i32 worker) {
+    const i64 row = task / parts, key = task % parts * kPart;
+    const AttentionMask mask = mask_of(c, shape, row);
+    const Head all = head_of(c, shape, row, 0);
+    for (i64 i = 0; i < shape.queries; ++i) {
+      const i32 mine = mask.query_segments[i];
+      const i64 keys = mine > 0 ? smaller(smaller(kPart, shape.keys - key), mask.limit(i) + 1 - key) : 0;
+      if (keys <= 0) continue;
+      const i64 at = key * shape.features;
+      attend_part(shape, all.q + i * shape.features, all.k + at, all.v + at, keys, mask.key_segments + key, mine,
+                  scores + worker * round_up(shape.heads * kPart, 16), Part(shape, part + ((row * shape.queries + i) * parts + task % parts) * step));
+    }
+  });
+  c.parallel(rows * shape.heads, [&](i64 task, i32) {
+    const i64 row = task / shape.heads, h = task % shape.heads;
+    const AttentionMask mask = mask_of(c, shape, row);
+    const Head head = head_of(c, shape, row, h);
+    for (i64 i = 0; i < shape.queries; ++i) {
+      const i64 seen = mask.query_segments[i] > 0 ? larger<i64>(0, smaller<i64>(shape.keys, mask.limit(i) + 1)) : 0;
+      join_parts(shape, part + (row * shape.queries + i) * parts * step, ceil_div(seen, kPart), step, h, head, i);
+    }
+  });
 }
 
 }  // namespace attention
 
-static size_t attention_scratch(const Call& c) { return c.threads() * attention::State::floats(attention::Shape(c)) * sizeof(f32); }
+static size_t attention_scratch(const Call& c) {
+  const attention::Shape shape(c);
+  const bool few = shape.queries <= attention::kFew;
+  return (few ? attention::few_floats(c, shape) : c.threads() * attention::State::floats(shape)) * sizeof(f32);
+}
 
 KERNEL_WITH_SCRATCH(attention, attention_scratch) {
   const attention::Shape shape(c);
-  const i64 blocks = ceil_div(shape.queries, attention::kQueries), heads = c.dim(0, 0) * shape.heads;
-  c.parallel(heads * blocks, [&](i64 task, i32 worker) {
-    const i64 block = blocks - 1 - task / heads, index = task % heads;  // the last queries see most: they go first
-    const i64 first = block * attention::kQueries, count = smaller(attention::kQueries, shape.queries - first);
-    const i64 row = index / shape.heads, column = index % shape.heads * shape.size;
-    const i64 q = row * shape.queries * shape.features + column, k = row * shape.keys * shape.features + column;
-    const AttentionMask mask(c.in<i32>(3) + row * shape.queries, c.in<i32>(4) + row * shape.keys, *c.in<i32>(5));
-    f32 *y = c.out<f32>(0), *lse = c.out<f32>(1);
-    const attention::Head head{c.in<f32>(0) + q, c.in<f32>(1) + k, c.in<f32>(2) + k, y ? y + q : nullptr,
-                               lse ? lse + index * shape.queries : nullptr};
-    const attention::State s(shape, reinterpret_cast<f32*>(c.scratch) + worker * attention::State::floats(shape));
-    attention::start_queries(s, mask, first, count);
-    (shape.queries <= attention::kFew ? attention::attend_few : attention::attend_tiles)(head, shape, mask, s, first, count, c.attr(1));
-    for (i64 i = 0; i < count; ++i) attention::finish(s, shape, head, first, i);
-  });
+  (shape.queries <= attention::kFew ? attention::run_few : attention::run_tiles)(c, shape);
 }
 
 }  // namespace openmoe::OPENMOE_ISA

@@ -1,5 +1,5 @@
 // rope: rotary positions. Bound by memory; angles are made once per position and shared by heads and rows.
-#include "../../native/vector-math.h"
+#include "../../native/lanes.h"
 
 namespace openmoe::OPENMOE_ISA {
 namespace rope_detail {
@@ -66,6 +66,7 @@ KERNEL_WITH_SCRATCH(rope, rope_detail::scratch) {
     c.parallel(ceil_div(high + 1, kRows), [&](i64 task, i32) {
       for (i64 p = task * kRows; p < smaller(high + 1, (task + 1) * kRows); ++p) fill(p, angles + 2 * n * p);
     });
+  const bool around = goes_around(N * D * static_cast<i64>(sizeof(f32)), n);
   c.parallel(ceil_div(N, kRows), [&](i64 task, i32) {
     for (i64 row = task * kRows; row < smaller(N, (task + 1) * kRows); ++row) {
       f32* sines = angles + 2 * n * (shared ? positions[row] : row);
@@ -74,14 +75,14 @@ KERNEL_WITH_SCRATCH(rope, rope_detail::scratch) {
       for (i64 h = 0; h < heads; ++h) {
         const f32* from = x + row * D + h * 2 * n;
         f32* to = y + row * D + h * 2 * n;
-        for (i64 j = 0; j < n; j += kLanes) {
-          const i64 k = n - j;
-          const vf a = load_part(from + j, k), b = load_part(from + n + j, k), s = load_part(sines + j, k), co = load_part(cosines + j, k);
-          store_part(to + j, a * co - b * s, k);
-          store_part(to + n + j, b * co + a * s, k);
-        }
+        each_lanes(n, around, [&](i64 j, auto lanes) {
+          const vf a = fetch(from + j, lanes), b = fetch(from + n + j, lanes), s = get(sines + j, lanes), co = get(cosines + j, lanes);
+          put(to + j, a * co - b * s, lanes);
+          put(to + n + j, b * co + a * s, lanes);
+        });
       }
     }
+    settle(around);
   });
 }
 

@@ -1,0 +1,61 @@
+// Rows of kernels that are bound by memory: whole registers and a rest, and stores that go around the caches.
+#pragma once
+#include "vector-math.h"
+
+namespace openmoe::OPENMOE_ISA {
+
+// How many lanes a load or store touches: all, all with stores around the caches, or the first n.
+struct Whole {};
+struct Around {};
+
+inline vf get(const f32* p, Whole) { return load(p); }
+inline vf get(const f32* p, Around) { return load(p); }
+inline vf get(const f32* p, i64 n) { return load_part(p, n); }
+inline void put(f32* p, vf v, Whole) { store(p, v); }
+inline void put(f32* p, vf v, i64 n) { store_part(p, v, n); }
+inline void put(f32* p, vf v, Around) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_stream_ps(p, (__m256)v);
+#else
+  store(p, v);
+#endif
+}
+
+// p += v, beside the caches' own results whatever the lanes say: sums are read again.
+inline void add_to(f32* p, vf v, i64 n) { store_part(p, load_part(p, n) + v, n); }
+template <class N> inline void add_to(f32* p, vf v, N) { store(p, load(p) + v); }
+
+// For the first read of a large operand: kernels that compute more than a few operations per number fill the processor's window of
+// instructions before it has seen enough loads, and row by row the hardware's own prefetching starts over.
+constexpr i64 kAhead = 512;  // numbers
+template <class T, class N> inline vf fetch(const T* p, N lanes) {
+  __builtin_prefetch(p + kAhead);
+  return get(p, lanes);
+}
+
+// Results of so many bytes do not stay in the caches until they are read again. A plain store would first read the line it
+// overwrites: a third more traffic than needed where as much is read as written.
+constexpr i64 kAroundBytes = i64{16} << 20;
+// May rows of `width` results, `bytes` in all, be stored around the caches?
+inline bool goes_around(i64 bytes, i64 width) { return bytes >= kAroundBytes && width % kLanes == 0; }
+// Stores around the caches are seen by others only after a fence: at the end of each task that made some.
+inline void settle(bool around) {
+#if defined(__AVX2__)
+  if (around) _mm_sfence();
+#endif
+}
+
+// f(i, lanes) for i = 0, kLanes, … below n.
+template <class F> inline void each_lanes(i64 n, F f) {
+  i64 i = 0;
+  for (; i + kLanes <= n; i += kLanes) f(i, Whole{});
+  if (i < n) f(i, n - i);
+}
+template <class F> inline void each_lanes(i64 n, bool around, F f) {
+  if (!around) return each_lanes(n, f);
+  for (i64 i = 0; i < n; i += kLanes) f(i, Around{});
+}
+
+}  // namespace openmoe::OPENMOE_ISA
