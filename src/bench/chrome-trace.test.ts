@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { chromeTrace } from './chrome-trace.ts';
 
 test('instructions are thread 0 of the trace, engine threads follow, times are microseconds', () => {
-  const one = { op: 'product', shape: '[2]', flops: 8, read: 16, written: 4 };
+  const one = { op: 'product', products: 'f32' as const, shape: '[2]', flops: 8, read: 16, written: 4 };
   const { traceEvents } = chromeTrace({
     threads: 2,
     instructions: [one],

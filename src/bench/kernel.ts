@@ -25,7 +25,14 @@ export interface Kernel {
   readonly twin?: string;
 }
 
+/** What training multiplies in. */
+export type Products = Extract<Precision, 'f32' | 'bf16'>;
+
 export const f = (...shape: number[]): ArgumentSpec => ({ shape });
+/** An operand of products. */
+export const operandIn =
+  (dtype: Products) =>
+  (...shape: number[]): ArgumentSpec => ({ shape, dtype });
 export const i = (...shape: number[]): ArgumentSpec => ({ shape, dtype: 'i32' });
 
 const SECONDS = 0.3;

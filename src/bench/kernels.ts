@@ -3,6 +3,7 @@ import {
   add,
   attention,
   attentionGrad,
+  cast,
   type CpuExecutor,
   gatedProduct,
   gather,
@@ -18,20 +19,20 @@ import {
   sum,
   topk,
 } from '../infer/index.ts';
-import { f, i, type Kernel, measureKernels } from './kernel.ts';
-import { MOE_LAYERS } from './moe-layer.ts';
+import { f, i, type Kernel, measureKernels, operandIn, type Products } from './kernel.ts';
+import type { Precision } from './measure.ts';
+import { moeLayers } from './moe-layer.ts';
 import type { Likeness, Row } from './row.ts';
 
-const F32 = 'f32';
-
-const product = (M: number, N: number, K: number, layout: 'NN' | 'NT' | 'TN'): Kernel => {
+const product = (dtype: Products, [M, N, K]: readonly [number, number, number], layout: 'NN' | 'NT' | 'TN'): Kernel => {
   const [transA, transB] = [layout === 'TN', layout === 'NT'];
+  const x = operandIn(dtype);
   return {
     name: `matmul ${layout}`,
     shape: `${M}×${N}×${K}`,
-    dtype: F32,
-    specs: { a: transA ? f(K, M) : f(M, K), b: transB ? f(N, K) : f(K, N) },
-    build: ({ a, b }) => ({ y: matmul(a!, b!, { transA, transB }) }),
+    dtype,
+    specs: { a: transA ? x(K, M) : x(M, K), b: transB ? x(N, K) : x(K, N) },
+    build: ({ a, b }) => ({ y: matmul(a!, b!, { transA, transB, dtype }) }),
     like: { name: 'matmul', m: M, n: N, k: K, layout },
   };
 };
@@ -53,19 +54,20 @@ const PRODUCTS = [
 const UNEVEN = [16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 208, 224, 256];
 const total = (loads: readonly number[]): number => loads.reduce((a, b) => a + b, 0);
 
-/** E×rows×K×N: `loads[e]` rows for expert e; the gradient is both products of the backward pass. */
-const grouped = (loads: readonly number[], K: number, N: number, backward: boolean): Kernel => {
+/** E×rows×K×N: `loads[e]` rows for expert e, with weights as training has them. */
+const grouped = (dtype: Products, loads: readonly number[], [K, N]: readonly [number, number], backward: boolean): Kernel => {
+  const x = operandIn(dtype);
   const even = new Set(loads).size === 1;
   const rows = even ? String(loads[0]) : `${loads[0]}…${loads.at(-1)}`;
   return {
     name: backward ? 'grouped matmul, both gradients' : 'grouped matmul',
     shape: `${loads.length}×${rows}×${K}×${N}`,
-    dtype: F32,
-    specs: { x: f(total(loads), K), w: f(loads.length, K, N), sizes: i(loads.length), dy: f(total(loads), N) },
+    dtype,
+    specs: { x: x(total(loads), K), w: f(loads.length, K, N), sizes: i(loads.length), dy: x(total(loads), N) },
     values: { sizes: loads },
     build({ x, w, sizes, dy }) {
-      if (!backward) return { y: groupedMatmul(x!, w!, sizes!) };
-      const [dx, dw] = gradient(sum(mul(groupedMatmul(x!, w!, sizes!), dy!)), [x!, w!]);
+      if (!backward) return { y: groupedMatmul(x!, w!, sizes!, dtype) };
+      const [dx, dw] = gradient(sum(mul(groupedMatmul(x!, w!, sizes!), cast(dy!, 'f32'))), [x!, w!]);
       return { dx: dx!, dw: dw! };
     },
     like: { name: backward ? 'grouped_backward' : 'grouped', experts: loads.length, loads: even ? loads[0]! : '16..256', n: N, k: K },
@@ -82,7 +84,7 @@ const attentionOf = (B: number, S: number, heads: number, size: number): Kernel[
   const named = (name: string, peer: string) => ({
     name,
     shape: `${B}×${heads}×${S}×${size}`,
-    dtype: F32,
+    dtype: 'f32',
     values,
     like: { name: peer, batch: B, heads, seq: S, head_dim: size },
   });
@@ -102,11 +104,11 @@ const attentionOf = (B: number, S: number, heads: number, size: number): Kernel[
 };
 
 /** T×D×V: from hidden states to their gradient and that of the matrix. */
-const crossEntropy = (T: number, D: number, V: number): Kernel => ({
+const crossEntropy = (dtype: Products, T: number, D: number, V: number): Kernel => ({
   name: 'projection and cross-entropy, with gradients',
   shape: `${T}×${D}×${V}`,
-  dtype: F32,
-  specs: { h: f(T, D), w: f(D, V), targets: i(T), scale: f(T) },
+  dtype,
+  specs: { h: operandIn(dtype)(T, D), w: f(D, V), targets: i(T), scale: f(T) },
   build({ h, w, targets, scale }) {
     const { loss } = linearCrossEntropy({ h: h!, w: w!, targets: targets!, scale: scale! }, { zLoss: 1e-4 });
     const [dh, dw] = gradient(loss, [h!, w!]);
@@ -121,32 +123,38 @@ const memoryBound = (name: string, specs: Kernel['specs'], build: Kernel['build'
   shape: Object.values(specs)
     .map((s) => s.shape.join('×') || '1')
     .join(' '),
-  dtype: F32,
+  dtype: 'f32',
   specs,
   build,
   ...(like && { like }),
 });
 
-const KERNELS: readonly Kernel[] = [
-  ...PRODUCTS.flatMap(([M, N, K]) => (['NN', 'NT', 'TN'] as const).map((layout) => product(M, N, K, layout))),
-  ...(
-    [
-      [256, 1536],
-      [768, 6144],
-      [2048, 768],
-    ] as const
-  ).flatMap(([K, N]) =>
-    [same(16, 64), same(16, 256), UNEVEN].flatMap((loads) => [grouped(loads, K, N, false), grouped(loads, K, N, true)]),
+const EXPERTS = [
+  [256, 1536],
+  [768, 6144],
+  [2048, 768],
+] as const;
+
+/** Kernels that multiply matrices. */
+const multiplying = (dtype: Products): Kernel[] => [
+  ...PRODUCTS.flatMap((shape) => (['NN', 'NT', 'TN'] as const).map((layout) => product(dtype, shape, layout))),
+  ...EXPERTS.flatMap((shape) =>
+    [same(16, 64), same(16, 256), UNEVEN].flatMap((loads) => [grouped(dtype, loads, shape, false), grouped(dtype, loads, shape, true)]),
   ),
-  grouped(same(64, 64), 256, 512, false),
+  grouped(dtype, same(64, 64), [256, 512], false),
+  crossEntropy(dtype, 2048, 256, 8192),
+  crossEntropy(dtype, 2048, 768, 32_128),
+  crossEntropy(dtype, 512, 768, 256_384),
+  ...moeLayers(dtype),
+];
+
+const KERNELS: readonly Kernel[] = [
+  ...multiplying('f32'),
+  ...multiplying('bf16'),
   ...attentionOf(8, 256, 8, 32),
   ...attentionOf(4, 512, 12, 64),
   ...attentionOf(1, 2048, 12, 64),
   ...attentionOf(1, 4096, 12, 128),
-  crossEntropy(2048, 256, 8192),
-  crossEntropy(2048, 768, 32_128),
-  crossEntropy(512, 768, 256_384),
-  ...MOE_LAYERS,
   memoryBound('rms norm', { x: f(8192, 768), scale: f(768) }, ({ x, scale }) => ({ y: rmsNorm(x!, scale!, { eps: 1e-6 }) })),
   memoryBound('gated product', { g: f(4096, 4096), u: f(4096, 2048) }, ({ g, u }) => ({ y: gatedProduct(g!, u!) })),
   memoryBound('rope', { x: f(8192, 768), positions: i(8192) }, ({ x, positions }) => ({
@@ -157,13 +165,14 @@ const KERNELS: readonly Kernel[] = [
   memoryBound('router softmax and top 2', { x: f(8192, 16) }, ({ x }) => ({ ...topk(softmax(x!), 2) })),
 ];
 
-/** Names with their shapes: what a filter is looked for in. */
-export const kernelTitles = (): readonly string[] => KERNELS.map(title);
 const title = ({ name, shape }: Kernel): string => `${name} ${shape}`;
 
-/** Measures the kernels whose name and shape contain `filter`. */
-export const benchKernels = (executor: CpuExecutor, filter: string): AsyncGenerator<Row> =>
+/** Names with their shapes: what a filter is looked for in. */
+export const kernelTitles = (dtype: Precision): readonly string[] => KERNELS.filter((k) => k.dtype === dtype).map(title);
+
+/** Measures the kernels of a precision whose name and shape contain `filter`. */
+export const benchKernels = (executor: CpuExecutor, filter: string, dtype: Precision): AsyncGenerator<Row> =>
   measureKernels(
     executor,
-    KERNELS.filter((k) => title(k).includes(filter)),
+    KERNELS.filter((k) => k.dtype === dtype && title(k).includes(filter)),
   );

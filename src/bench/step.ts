@@ -5,7 +5,7 @@ import type { CpuExecutor, Model, Timed, Timeline } from '../infer/index.ts';
 import { modelOf, openSession, type Recipe, type Session, trainingFlops } from '../train/index.ts';
 import { CONFIGS, peerFacts } from './configs.ts';
 import { watchLoop } from './event-loop.ts';
-import { type Limits, measure } from './measure.ts';
+import { type Limits, limits, measure } from './measure.ts';
 import { type Bound, floorOf, row, type Row } from './row.ts';
 import { weightsOf } from './weights.ts';
 
@@ -77,7 +77,10 @@ async function measureStep(executor: CpuExecutor, { r, model, session, seconds }
     : undefined;
   const whole = row({ ...named, like }, measured, { flops, read: 0, written: 0 });
   const facts = { tok_per_s: tokens / measured.median_s, model_flops: flops, event_loop_p99_s: loop.p99() };
-  const ops = byOp(session.profile(), measured.limits);
+  const ops = byOp(session.profile(), {
+    bf16: measured.limits,
+    f32: r.precision === 'f32' ? measured.limits : limits(executor, { precision: 'f32' }),
+  });
   session.record();
   await session.step(batch, step);
   return { row: { ...whole, ...facts }, ops, timeline: session.timeline() };
@@ -95,14 +98,14 @@ function randomBatch(tokens: number, vocab: number): Batch {
   };
 }
 
-/** Sums over the instructions of each op; `limits` are those of the moment, with memory as the place of all operands. */
-export function byOp(instructions: readonly Timed[], limits: Limits): readonly OpTime[] {
+/** Sums over the instructions of each op, with the limits of the moment for either kind of products and memory as the place of all operands. */
+export function byOp(instructions: readonly Timed[], around: Readonly<Record<Timed['products'], Limits>>): readonly OpTime[] {
   const total = instructions.reduce((sum, { seconds }) => sum + seconds, 0);
   const ops = [...new Set(instructions.map(({ op }) => op))];
   return ops
     .map((op) => {
       const all = instructions.filter((one) => one.op === op);
-      const floors = all.map((one) => floorOf(one, limits));
+      const floors = all.map((one) => floorOf(one, around[one.products]));
       const seconds = all.reduce((sum, one) => sum + one.seconds, 0);
       const floor_s = floors.reduce((sum, one) => sum + one.floor_s, 0);
       const computing = floors.filter(({ bound }) => bound === 'compute').length;

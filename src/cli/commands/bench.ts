@@ -12,6 +12,7 @@ import {
   kernelTitles,
   type OpTime,
   peerRecipe,
+  type Precision,
   PRECISIONS,
   type Row,
   tokenizerTitles,
@@ -29,7 +30,7 @@ type Part = (typeof PARTS)[number];
 /** What a bare `bench` measures: the engine's part of training. */
 const ALL: readonly Part[] = ['kernels', 'step'];
 /** What a filter is looked for in; of a step it chooses the ops that are shown. */
-const TITLES: Readonly<Record<Part, () => readonly string[]>> = {
+const TITLES: Readonly<Record<Part, (dtype: Precision) => readonly string[]>> = {
   kernels: kernelTitles,
   step: () => [],
   decode: decodeTitles,
@@ -61,11 +62,10 @@ export const bench = command({
       parse: parseText,
       standard: 'quick',
     }),
-    dtype: valueOr({
+    dtype: value({
       form: '<type>',
-      about: `what is multiplied: ${PRECISIONS.join(', ')}`,
+      about: `${PRECISIONS.join(', ')}: what kernels and steps multiply, and how decoding holds its weights (default: f32, or what a recipe says)`,
       parse: parseWord(PRECISIONS),
-      standard: 'f32',
     }),
     threads: threadsFlag,
     profile: yes('step: writes one step as a timeline, profile-NAME.html and profile-NAME.trace.json (chrome://tracing, Perfetto)'),
@@ -82,15 +82,18 @@ export const bench = command({
   },
   streams: true,
   async run({ args, flags, terminal }): Promise<Answer> {
+    const parts = args.what === 'all' ? ALL : [args.what];
+    const recipe = configured(flags.config);
+    const dtype = checkedType(flags.dtype, parts);
     const wanted: Wanted = {
       filter: flags.filter,
-      recipe: configured(flags.config),
+      dtype: dtype ?? 'f32',
+      recipe: dtype === 'f32' || dtype === 'bf16' ? { ...recipe, precision: dtype } : recipe,
       corpus: async () => (flags.corpus === undefined ? starterCorpus() : folder(flags.corpus)),
     };
-    const parts = args.what === 'all' ? ALL : [args.what];
     checkFilter(
       flags.filter,
-      parts.flatMap((part) => TITLES[part]()),
+      parts.flatMap((part) => TITLES[part](wanted.dtype)),
     );
     const peers = flags.peer === undefined ? [] : peersFrom(flags.peer, terminal);
     const executor = openCpu({ threads: chosenThreads(flags.threads, terminal.env).count });
@@ -120,14 +123,15 @@ export const bench = command({
 
 interface Wanted {
   readonly filter: string;
+  readonly dtype: Precision;
   readonly recipe: Recipe;
   corpus(): Promise<Source>;
 }
 type Measured = AsyncGenerator<{ readonly row: Row; readonly ops?: readonly OpTime[]; readonly timeline?: Timeline | undefined }>;
 
 const MEASURE: Readonly<Record<Part, (executor: CpuExecutor, wanted: Wanted) => Measured>> = {
-  async *kernels(executor, { filter }) {
-    for await (const row of benchKernels(executor, filter)) yield { row };
+  async *kernels(executor, { filter, dtype }) {
+    for await (const row of benchKernels(executor, filter, dtype)) yield { row };
   },
   async *decode(executor, { filter }) {
     for await (const row of benchDecode(executor, filter)) yield { row };
@@ -140,6 +144,24 @@ const MEASURE: Readonly<Record<Part, (executor: CpuExecutor, wanted: Wanted) => 
     yield { ...measured, ops: ops.filter(({ op }) => op.includes(filter)) };
   },
 };
+
+const TYPES: Readonly<Record<Part, readonly Precision[]>> = {
+  kernels: ['f32', 'bf16'],
+  step: ['f32', 'bf16'],
+  decode: ['f32'],
+  tokenizers: [],
+};
+
+function checkedType(dtype: Precision | undefined, parts: readonly Part[]): Precision | undefined {
+  const without = dtype && parts.find((part) => !TYPES[part].includes(dtype));
+  if (!without) return dtype;
+  const allowed = TYPES[without].join(', ') || 'no type at all';
+  throw new UserError('E_DTYPE', EXIT.usage, {
+    message: `${without} cannot be measured in ${dtype}`,
+    place: '--dtype',
+    hint: `it takes ${allowed}`,
+  });
+}
 
 function checkFilter(filter: string, titles: readonly string[]): void {
   if (titles.length === 0 || titles.some((title) => title.includes(filter))) return;
