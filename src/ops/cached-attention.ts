@@ -1,4 +1,4 @@
-/** cached_attention: one new token of each of B rows attends to its row's cache of M tokens.   D = heads · head size. */
+/** cached_attention: one new token of each of B rows attends to its row's cache of M tokens.   C = B·M, D = heads · head size. */
 import { op, rules, type Tensor } from '../graph/index.ts';
 import { exact, f } from './cases.ts';
 
@@ -8,24 +8,26 @@ interface CachedAttrs {
 }
 const cachedOp = op(
   'cached_attention',
-  { qkv: 'f[B,Q]', keys: 'f[B,M,D]', values: 'f[B,M,D]', angles: 'f[B,A]', positions: 'i[B]' },
-  { y: 'f[B,D]', keys: 'f[B,M,D]', values: 'f[B,M,D]' },
+  { qkv: 'f[B,Q]', keys: 'f[C,D]', values: 'f[C,D]', angles: 'f[B,A]', positions: 'i[B]' },
+  { y: 'f[B,D]', keys: 'f[C,D]', values: 'f[C,D]' },
   {
     attrs: ['heads', 'scale'],
     updates: { keys: 'keys', values: 'values' },
     infer(x, { heads }: CachedAttrs) {
-      const [rows, room, features] = x['keys']!.shape as [number, number, number];
-      const [wide, size] = [x['qkv']!.shape[1]!, x['angles']!.shape[1]!];
-      if (room < 1 || wide !== 3 * features || features !== heads * size || size % 2 !== 0)
-        throw new TypeError(`[cached_attention] ${heads} heads of ${size} do not make qkv [${rows},${wide}] and caches of ${room}×${features}`);
-      const cache = { dtype: 'f32', shape: [rows, room, features] } as const;
+      const [cached, features] = x['keys']!.shape as [number, number];
+      const [rows, wide] = x['qkv']!.shape as [number, number];
+      const size = x['angles']!.shape[1]!;
+      if (cached < rows || cached % rows !== 0 || wide !== 3 * features || features !== heads * size || size % 2 !== 0)
+        throw new TypeError(`[cached_attention] ${heads} heads of ${size} do not make qkv [${rows},${wide}] and caches [${cached},${features}]`);
+      const cache = { dtype: 'f32', shape: [cached, features] } as const;
       return { y: { dtype: 'f32', shape: [rows, features] }, keys: cache, values: cache };
     },
   },
 );
 rules(cachedOp, {
-  ref(x, y, { dims: { B, M, D }, attrs: { heads, scale } }) {
+  ref(x, y, { dims: { B, C, D }, attrs: { heads, scale } }) {
     const size = D / heads;
+    const M = C / B;
     const half = size / 2;
     for (let n = 0; n < y.keys.length; n++) [y.keys[n], y.values[n]] = [x.keys[n]!, x.values[n]!];
     for (let b = 0; b < B; b++) {
@@ -54,13 +56,13 @@ rules(cachedOp, {
   cases: [
     {
       about: 'rows at different lengths, one beyond its cache',
-      inputs: { qkv: f(3, 72), keys: f(3, 37, 24), values: f(3, 37, 24), angles: f(3, 12), positions: exact('i32', [3], [0, 99, 20]) },
+      inputs: { qkv: f(3, 72), keys: f(111, 24), values: f(111, 24), angles: f(3, 12), positions: exact('i32', [3], [0, 99, 20]) },
       attrs: { heads: 2, scale: 0.5 },
       tolerance: 5e-5,
     },
     {
       about: 'heads of 64',
-      inputs: { qkv: f(1, 768), keys: f(1, 9, 256), values: f(1, 9, 256), angles: f(1, 64), positions: exact('i32', [1], [6]) },
+      inputs: { qkv: f(1, 768), keys: f(9, 256), values: f(9, 256), angles: f(1, 64), positions: exact('i32', [1], [6]) },
       attrs: { heads: 4, scale: 0.05 },
       tolerance: 5e-5,
     },
@@ -70,7 +72,7 @@ rules(cachedOp, {
 export interface CachedAttention {
   /** [B,3D]: query, key and value of the new token of each row. */
   readonly qkv: Tensor;
-  /** [B,M,D] keys already rotated. */
+  /** [B·M,D] keys already rotated. */
   readonly keys: Tensor;
   readonly values: Tensor;
   /** [B, head size] of the new tokens (`rotaryAngles`). */

@@ -44,7 +44,7 @@ export { matmul } from './matmul.ts';
 export { packWeights } from './pack-weights.ts';
 export { packedFeedforward, type PackedFeedforward } from './packed-feedforward.ts';
 export { packedMatmul } from './packed-matmul.ts';
-export { PACKED_BITS, type PackedBits } from './packing.ts';
+export { PACKED_BITS, type PackedBits, packedShape } from './packing.ts';
 export { mean, reduceMax, reduceSum, sum } from './reduce.ts';
 export { reshape } from './reshape.ts';
 export { rmsNorm } from './rms-norm.ts';
