@@ -4,8 +4,8 @@
 //   16: 32 words for each pair of rows: bf16 of row 2k below that of row 2k + 1
 //    8: 16 words for each four rows: bytes w + 128; then 16 words of scales: bf16 of the first 32 rows below that of the others
 //    4: 16 words for each eight rows: byte j holds row j in its low and row j + 4 in its high half, w + 8; then the same scales
-// A word belongs to one column. Sums run over rows in ascending order, one chain a column: bits do not depend on how many rows of x
-// are multiplied together.
+// A word belongs to one column. Sums run over rows in ascending order, one chain a column (two of bf16 pairs, even and odd): bits do not
+// depend on how many rows of x are multiplied together.
 #pragma once
 #include "bf16.h"
 
@@ -126,7 +126,7 @@ constexpr i64 kAhead = 2048;  // bytes of a panel fetched before they are needed
 // y[r][p·16 …] = rows `first` … first + R − 1 of x times P panels that begin `panel_step` bytes apart.
 template <int Bits, int P, int R>
 inline void dot_block(const i8* w, i64 panel_step, const Rows& x, i64 first, f32* y, i64 y_step) {
-  vf sum[P * kVectors][R] = {};
+  vf sum[P * kVectors][R] = {}, other[P * kVectors][R] = {};
   const i64 blocks = x.depth / kDeep;
   for (i64 b = 0; b < blocks; ++b, w += block_bytes(Bits)) {
     for (int p = 0; p < P; ++p)
@@ -135,10 +135,14 @@ inline void dot_block(const i8* w, i64 panel_step, const Rows& x, i64 first, f32
       return *reinterpret_cast<const viu*>(w + pv / kVectors * panel_step + (at * kCols + pv % kVectors * kLanes) * 4);
     };
     if constexpr (Bits == 16) {
-      for (i64 k = 0; k < kDeep / 2; ++k)
+      for (i64 k = 0; k < kDeep / 2; k += 2)
         for (int pv = 0; pv < P * kVectors; ++pv) {
-          const vi v = word(pv, k);
-          for (int r = 0; r < R; ++r) sum[pv][r] = dot_pairs(sum[pv][r], v, x.words(first + r)[b * (kDeep / 2) + k]);
+          const vi even = word(pv, k), odd = word(pv, k + 1);
+          for (int r = 0; r < R; ++r) {
+            const i32* pairs = x.words(first + r) + b * (kDeep / 2) + k;
+            sum[pv][r] = dot_pairs(sum[pv][r], even, pairs[0]);
+            other[pv][r] = dot_pairs(other[pv][r], odd, pairs[1]);
+          }
         }
     } else {
       for (int g = 0; g < 2; ++g) {
@@ -169,7 +173,7 @@ inline void dot_block(const i8* w, i64 panel_step, const Rows& x, i64 first, f32
     }
   }
   for (int r = 0; r < R; ++r)
-    for (int pv = 0; pv < P * kVectors; ++pv) store(y + r * y_step + pv * kLanes, sum[pv][r]);
+    for (int pv = 0; pv < P * kVectors; ++pv) store(y + r * y_step + pv * kLanes, Bits == 16 ? sum[pv][r] + other[pv][r] : sum[pv][r]);
 }
 
 

@@ -54,16 +54,21 @@ inline void attend(const Call& c, const Shape& s, i64 row, i64 head, f32* scratc
   f32 *q = scratch, *sum = q + round_up(s.size, 16), *scores = sum + round_up(s.size, 16);
   f32 *keys = c.out<f32>(1) + row * s.room * s.features + column, *values = c.out<f32>(2) + row * s.room * s.features + column;
   const i64 ahead = kTokensAhead * s.features;
+  for (i64 j = 0; j < smaller(last, kTokensAhead); ++j) {
+    for (i64 d = 0; d < s.size; d += 16) __builtin_prefetch(keys + j * s.features + d);
+  }
   rotate(qkv, angles, half, q);
   rotate(qkv + s.features, angles, half, keys + last * s.features);
   for (i64 d = 0; d < s.size; ++d) values[last * s.features + d] = qkv[2 * s.features + d], sum[d] = 0;
-  for (i64 j = 0; j <= last; ++j) scores[j] = dot(q, keys + j * s.features, s.size, ahead) * c.attr(1);
+  for (i64 j = 0; j <= last; ++j) {
+    for (i64 d = 0; d < s.size; d += 16) __builtin_prefetch(values + j * s.features + d);
+    scores[j] = dot(q, keys + j * s.features, s.size, ahead) * c.attr(1);
+  }
   for (i64 j = last + 1; j < round_up(last + 1, kLanes); ++j) scores[j] = -kInfinity;
   const f32 total = weigh(scores, last + 1);
   for (i64 j = 0; j <= last; ++j) {
     const f32* v = values + j * s.features;
     for (i64 d = 0; d < s.size; d += kLanes) {
-      __builtin_prefetch(v + ahead + d);
       store_part(sum + d, load_part(sum + d, s.size - d) + load_part(v + d, s.size - d) * scores[j], s.size - d);
     }
   }

@@ -1,7 +1,36 @@
-// topk: the k largest of each row in order, ties to the lower index, NaN first. Bound by comparisons: k·E a row, fine for routers.
-#include "../../native/kernel.h"
+// topk: the k largest of each row in order, ties to the lower index, NaN first. Bound by comparisons: k·E a row, fine for routers;
+// the first of a long row, as of a vocabulary, by vectors.
+#include "../../native/vector-math.h"
 
 namespace openmoe::OPENMOE_ISA {
+namespace topk_detail {
+
+// Where the largest of n numbers stands, of equals the first; −1 when one of them is NaN.
+inline i64 first_largest(const f32* x, i64 n) {
+  const i64 even = n / kLanes * kLanes;
+  vf top = splat(-kInfinity), odd{};
+  for (i64 i = 0; i < even; i += kLanes) {
+    const vf v = load(x + i);
+    odd += v == v ? vf{} : splat(1.f);
+    top = vmax(v, top);
+  }
+  f32 best = hmax(top);
+  bool ordered = hsum(odd) == 0;
+  for (i64 i = even; i < n; ++i) {
+    ordered = ordered && x[i] == x[i];
+    best = x[i] > best ? x[i] : best;
+  }
+  if (!ordered) return -1;
+  i64 at = 0;
+  for (vi here{}; at < even; at += kLanes) {
+    here = load(x + at) == best;
+    if (hmax(here ? splat(1.f) : vf{}) != 0) break;
+  }
+  while (at < n && x[at] != best) ++at;
+  return at < n ? at : -1;
+}
+
+}  // namespace topk_detail
 
 KERNEL(topk) {
   const i64 rows = c.dim(0, 0), entries = c.dim(0, 1), k = c.index_attr(0);
@@ -19,8 +48,9 @@ KERNEL(topk) {
       const f32* row = x + r * entries;
       i64 last = -1;
       for (i64 j = 0; j < k; ++j) {
-        i64 best = -1;
-        for (i64 e = 0; e < entries; ++e) {
+        i64 best = j == 0 && entries >= 4 * kLanes ? topk_detail::first_largest(row, entries) : -1;
+        const bool found = best >= 0;
+        for (i64 e = 0; !found && e < entries; ++e) {
           if (last >= 0 && (e == last || !before(row[last], last, row[e], e))) continue;
           if (best < 0 || before(row[e], e, row[best], best)) best = e;
         }
