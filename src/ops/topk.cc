@@ -1,10 +1,36 @@
 // topk: the k largest of each row in order, ties to the lower index, NaN first. A register holds one entry of as many rows as it has
-// lanes, and each new entry takes its place among the best so far: k compares for kLanes entries. Bound by these for k above 2.
+// lanes, and each new entry takes its place among the best so far: k compares for kLanes entries. Bound by these for k above 2. The first of a
+// long row, as of a vocabulary, is found along the row.
 #include "../../native/lanes.h"
 #include "../../native/pack.h"
 
 namespace openmoe::OPENMOE_ISA {
 namespace topk_detail {
+
+// Where the largest of n numbers stands, of equals the first; −1 when one of them is NaN.
+inline i64 first_largest(const f32* x, i64 n) {
+  const i64 even = n / kLanes * kLanes;
+  vf top = splat(-kInfinity), odd{};
+  for (i64 i = 0; i < even; i += kLanes) {
+    const vf v = load(x + i);
+    odd += v == v ? vf{} : splat(1.f);
+    top = vmax(v, top);
+  }
+  f32 best = hmax(top);
+  bool ordered = hsum(odd) == 0;
+  for (i64 i = even; i < n; ++i) {
+    ordered = ordered && x[i] == x[i];
+    best = x[i] > best ? x[i] : best;
+  }
+  if (!ordered) return -1;
+  i64 at = 0;
+  for (vi here{}; at < even; at += kLanes) {
+    here = load(x + at) == best;
+    if (hmax(here ? splat(1.f) : vf{}) != 0) break;
+  }
+  while (at < n && x[at] != best) ++at;
+  return at < n ? at : -1;
+}
 
 constexpr i64 kRows = 256;  // of a task
 constexpr i64 kMost = 16;   // k beyond which rows are searched one by one
@@ -82,15 +108,24 @@ KERNEL(topk) {
   using namespace topk_detail;
   const i64 rows = c.dim(0, 0), entries = c.dim(0, 1), k = c.index_attr(0);
   if (k == 0) return;
-  c.parallel(ceil_div(rows, kRows), [&](i64 task, i32) {
-    const i64 end = smaller(rows, (task + 1) * kRows), step = k > kMost ? 1 : kLanes;
-    for (i64 r = task * kRows; r < end; r += step) {
+  const bool along = k == 1 && rows < kLanes && entries >= 4 * kLanes;  // lanes of best_of would stay empty
+  const i64 step = along || k > kMost ? 1 : kLanes, per_task = along ? 1 : kRows;
+  c.parallel(ceil_div(rows, per_task), [&](i64 task, i32) {
+    const i64 end = smaller(rows, (task + 1) * per_task);
+    for (i64 r = task * per_task; r < end; r += step) {
       const f32* x = c.in<f32>(0) + r * entries;
       f32* values = c.out<f32>(0) ? c.out<f32>(0) + r * k : nullptr;
       i32* indices = c.out<i32>(1) ? c.out<i32>(1) + r * k : nullptr;
-      const i64 count = smaller(step, end - r);
-      if (k > kMost) search(x, entries, k, values, indices);
-      else (k <= 1 ? best_of<1> : k <= 2 ? best_of<2> : k <= 4 ? best_of<4> : k <= 8 ? best_of<8> : best_of<16>)(x, count, entries, k, values, indices);
+      const i64 first = along ? first_largest(x, entries) : -1;
+      if (first >= 0) {
+        if (values) *values = x[first];
+        if (indices) *indices = static_cast<i32>(first);
+      } else if (step == 1) {
+        search(x, entries, k, values, indices);
+      } else {
+        (k <= 1 ? best_of<1> : k <= 2 ? best_of<2> : k <= 4 ? best_of<4> : k <= 8 ? best_of<8> : best_of<16>)(
+            x, smaller(step, end - r), entries, k, values, indices);
+      }
     }
   });
 }
