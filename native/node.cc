@@ -1,5 +1,8 @@
 // Node-API shell: hands programs and memory between JavaScript and the machine. Every entry checks what it is given.
+#include <fcntl.h>
 #include <node_api.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -191,6 +194,42 @@ napi_value Alloc(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// map(path, begin, end) → ArrayBuffer over these bytes of a file, which are read when they are touched; throws E_MAP with the reason.
+// What is written to it stays in memory.
+napi_value Map(napi_env env, napi_callback_info info) {
+  napi_value in[3], result;
+  double begin = 0, end = 0;
+  CHECK(arguments(env, info, in) && napi_get_value_double(env, in[1], &begin) == napi_ok && napi_get_value_double(env, in[2], &end) == napi_ok && begin >= 0 &&
+                end > begin && end <= kMaxBytes
+            ? napi_ok
+            : napi_invalid_arg,
+        "map(path, begin, end)");
+  const std::string path = read_text(env, in[0]);
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), first = static_cast<size_t>(begin), skip = first % page;
+  const size_t bytes = static_cast<size_t>(end) - first;
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  struct stat status;
+  const bool whole = file >= 0 && fstat(file, &status) == 0 && S_ISREG(status.st_mode) && static_cast<double>(status.st_size) >= end;
+  void* memory = whole ? mmap(nullptr, skip + bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file, static_cast<off_t>(first - skip)) : MAP_FAILED;
+  if (file >= 0) close(file);
+  if (memory == MAP_FAILED) return napi_throw_error(env, "E_MAP", whole ? "the system maps no more memory" : "the file is not there or too short"), nullptr;
+  struct Range {
+    void* start;
+    size_t length;
+  };
+  Range* range = new (std::nothrow) Range{memory, skip + bytes};
+  const auto release = [](napi_env, void*, void* hint) {
+    Range* r = static_cast<Range*>(hint);
+    munmap(r->start, r->length);
+    delete r;
+  };
+  if (!range || napi_create_external_arraybuffer(env, static_cast<char*>(memory) + skip, bytes, release, range, &result) != napi_ok) {
+    if (range) release(env, nullptr, range);
+    return napi_throw_error(env, "E_MEMORY", "out of memory"), nullptr;
+  }
+  return result;
+}
+
 // load(engine, words, names) → program { handle, arena, scratch }; throws with the reason when the program is refused
 napi_value Load(napi_env env, napi_callback_info info) {
   napi_value in[3], result;
@@ -257,22 +296,24 @@ struct Job {
   bool finished;
 };
 
-void Execute(napi_env, void* data) {
-  Job* job = static_cast<Job*>(data);
+// Whether it ran to its end.
+bool execute(Engine* engine, Loaded& loaded, const std::vector<void*>& buffers) {
   const FlushDenormals flush;
-  Pool* const pool = job->engine->pool;
-  Loaded& loaded = *job->loaded;
-  if (!loaded.recorded) {
-    job->finished = loaded.machine.run(job->buffers, pool_team(pool));
-    return;
-  }
+  Pool* const pool = engine->pool;
+  if (!loaded.recorded) return loaded.machine.run(buffers, pool_team(pool));
   Recording recording{loaded.spans.data(), static_cast<i64>(loaded.spans.size())};
   pool_record(pool, &recording);
-  job->finished = loaded.machine.run(job->buffers, pool_team(pool), &recording);
+  const bool finished = loaded.machine.run(buffers, pool_team(pool), &recording);
   pool_record(pool, nullptr);
   const i64 count = recording.count.load();
   if (count < recording.room) loaded.spans.resize(static_cast<size_t>(count));
   loaded.recorded = false;
+  return finished;
+}
+
+void Execute(napi_env, void* data) {
+  Job* job = static_cast<Job*>(data);
+  job->finished = execute(job->engine, *job->loaded, job->buffers);
 }
 void Complete(napi_env env, napi_status, void* data) {
   Job* job = static_cast<Job*>(data);
@@ -342,9 +383,8 @@ napi_value RunNow(napi_env env, napi_callback_info info) {
   CHECK(arguments(env, info, in) ? napi_ok : napi_invalid_arg, "runNow(engine, handle, buffers)");
   Bound bound{};
   if (!bind(env, in, &bound)) return nullptr;
-  const FlushDenormals flush;
   bound.loaded->machine.ready();
-  bound.loaded->machine.run(bound.buffers, pool_team(bound.engine->pool));
+  execute(bound.engine, *bound.loaded, bound.buffers);
   return nullptr;
 }
 
@@ -440,7 +480,7 @@ NAPI_MODULE_INIT() {
   const struct {
     const char* name;
     napi_callback call;
-  } entries[] = {{"info", Info}, {"kernels", Kernels}, {"open", Open}, {"shut", Shut}, {"alloc", Alloc}, {"load", Load}, {"run", Run},
+  } entries[] = {{"info", Info}, {"kernels", Kernels}, {"open", Open}, {"shut", Shut}, {"alloc", Alloc}, {"map", Map}, {"load", Load}, {"run", Run},
                  {"runNow", RunNow}, {"cancel", Cancel}, {"profile", Profile}, {"record", Record}, {"timeline", Timeline}, {"close", Close}, {"probe", Probe}};
   for (const auto& entry : entries) {
     napi_value function;

@@ -7,9 +7,9 @@ import {
   type Model,
   packWeights,
   type PackedBits,
-  packedShape,
   type Program,
   reshape,
+  shapeOfPacked,
   type Shape,
   trace,
 } from './vocabulary.ts';
@@ -56,10 +56,6 @@ export function packedMatrices(model: Model): PackedMatrix[] {
   });
 }
 
-/** Shape of a packed matrix in memory, i8. */
-export const shapeOfPacked = ({ matrices, sections }: PackedMatrix, bits: PackedBits): Shape =>
-  packedShape('pack_weights', { bits, matrices, sections });
-
 /** Paths of the parameters that stay as they are. */
 export function plainPaths(model: Model): string[] {
   const packed = new Set(packedMatrices(model).flatMap((m) => m.from));
@@ -76,7 +72,7 @@ export async function packModel(
   const buffers: Record<string, Buffer> = Object.fromEntries(plainPaths(model).map((path) => [path, source(path)]));
   for (const matrix of packedMatrices(model)) {
     const inputs = Object.fromEntries(matrix.from.map((path) => [path, source(path)]));
-    const packed = executor.zeros({ dtype: 'i8', shape: shapeOfPacked(matrix, bits) });
+    const packed = executor.zeros({ dtype: 'i8', shape: shapeOfPacked({ ...matrix, bits }) });
     const program = await executor.load(packing(matrix, inputs, bits));
     await program.run({ ...inputs, packed });
     program.close();
@@ -87,7 +83,7 @@ export async function packModel(
 
 function packing(matrix: PackedMatrix, inputs: Buffers, bits: PackedBits): Program {
   const specs = Object.fromEntries(matrix.from.map((path) => [path, { shape: inputs[path]!.shape, dtype: inputs[path]!.dtype }]));
-  const target = { packed: { dtype: 'i8', shape: shapeOfPacked(matrix, bits), role: 'state' } } as const;
+  const target = { packed: { dtype: 'i8', shape: shapeOfPacked({ ...matrix, bits }), role: 'state' } } as const;
   return trace(`pack ${matrix.path}`, { ...specs, ...target }, (args) => {
     const parts = matrix.from.map((path) => args[path]!);
     const joined = parts.length === 1 ? parts[0]! : concat(parts, parts[0]!.shape.length - 1);

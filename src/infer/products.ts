@@ -10,9 +10,10 @@ import {
   packedFeedforward,
   packedMatmul,
   type Shape,
+  shapeOfPacked,
   type Tensor,
 } from './vocabulary.ts';
-import { isPacked, packedMatrices, plainPaths, shapeOfPacked, type Weights } from './packed.ts';
+import { isPacked, packedMatrices, plainPaths, type Weights } from './packed.ts';
 
 export interface Products {
   /** [N,H] → [N,3D]: queries, keys and values. `at` is the layer's path. */
@@ -35,7 +36,7 @@ export function weightSpecs(model: Model, weights: Weights): Record<string, Argu
   if (!isPacked(weights)) return Object.fromEntries(plain(model.list.map((p) => p.path)));
   const packed = packedMatrices(model).map((m): [string, ArgumentSpec] => [
     m.path,
-    { dtype: 'i8', shape: shapeOfPacked(m, weights.bits), role: 'parameter' },
+    { dtype: 'i8', shape: shapeOfPacked({ ...m, bits: weights.bits }), role: 'parameter' },
   ]);
   return Object.fromEntries([...plain(plainPaths(model)), ...packed]);
 }

@@ -1,7 +1,7 @@
 /** pack_weights: matrices brought to 16, 8 or 4 bits a weight, in the order in which products read them.   E matrices, K → N features. */
-import { op, rules, type Tensor } from '../graph/index.ts';
+import { op, rules, type Shape, type Tensor } from '../graph/index.ts';
 import { f, half } from './cases.ts';
-import { PACKED_BITS, type PackedBits, packedShape, packMatrices } from './packing.ts';
+import { PACKED_BITS, type PackedBits, packedShape, type Packing, packMatrices } from './packing.ts';
 
 interface PackAttrs {
   readonly bits: number;
@@ -29,6 +29,9 @@ rules(packOp, {
     },
   ]),
 });
+
+/** [E,P,B] of packed matrices. Throws TypeError for bits that there are not, and for columns that do not split into sections. */
+export const shapeOfPacked = (packing: Packing): Shape => packedShape(packOp.op, packing);
 
 /** Packed i8[E,P,B] of w [E,K,N]; `sections` equal parts of the columns lie panel by panel beside each other. */
 export const packWeights = (w: Tensor, attrs: { readonly bits: PackedBits; readonly sections: number }): Tensor => packOp({ w }, attrs).y;

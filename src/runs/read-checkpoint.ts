@@ -48,6 +48,14 @@ export interface Damage {
   readonly reason: string;
 }
 
+/** What is missing in a checkpoint folder or of another size; reads none of its files but the manifest. */
+export async function missing(folder: string, step: number): Promise<readonly Damage[]> {
+  const manifest = await manifestOf(folder, step);
+  if ('reason' in manifest) return [manifest];
+  const sizes = await Promise.all(manifest.files.map((f) => sizeOf(join(folder, f.name))));
+  return manifest.files.flatMap(({ name, size }, i) => (sizes[i] === size ? [] : [{ file: name, reason: sizeProblem(sizes[i], size) }]));
+}
+
 /** Everything wrong with a checkpoint folder: reads all of it. Empty when sound. */
 export async function verify(folder: string, step: number): Promise<readonly Damage[]> {
   const manifest = await manifestOf(folder, step);
@@ -115,6 +123,8 @@ export interface Checkpoint {
   readonly files: readonly FileRecord[];
   /** The whole file, its hash checked. Throws E_CHECKPOINT_DAMAGED (damaged) naming the file and what is wrong. */
   read(name: string): Promise<Uint8Array>;
+  /** Where a file stands, its size checked, its hash not. Throws E_CHECKPOINT_DAMAGED (damaged). */
+  locate(name: string): Promise<string>;
   /** Bytes [begin, end) of a file; its size is checked, its hash not. Throws E_CHECKPOINT_DAMAGED (damaged). */
   readRange(name: string, begin: number, end: number): Promise<Uint8Array>;
 }
@@ -147,6 +157,12 @@ export async function readCheckpoint(folder: string, step: number): Promise<Chec
       const reason = await damageOf(folder, record, (piece, at) => bytes.set(piece, at));
       if (reason !== undefined) throw damaged(folder, { file: name, reason });
       return bytes;
+    },
+    async locate(name) {
+      const { size } = recordOf(name);
+      const actual = await sizeOf(join(folder, name));
+      if (actual !== size) throw damaged(folder, { file: name, reason: sizeProblem(actual, size) });
+      return join(folder, name);
     },
     async readRange(name, begin, end) {
       const { size } = recordOf(name);

@@ -19,6 +19,8 @@ export interface Addon {
   open(threads: number, isa: string): Engine;
   shut(engine: Engine): void;
   alloc(bytes: number): ArrayBuffer;
+  /** Bytes of a file, read when they are touched. */
+  map(path: string, begin: number, end: number): ArrayBuffer;
   load(engine: Engine, words: Float64Array, names: readonly string[]): { handle: Handle; arena: ArrayBuffer; scratch: number };
   run(engine: Engine, handle: Handle, buffers: readonly ArrayBuffer[]): Promise<boolean>;
   /** The same on this thread. */

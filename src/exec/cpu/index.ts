@@ -42,6 +42,11 @@ class CpuBuffer implements Buffer {
 export interface CpuExecutor extends Executor {
   readonly facts: CpuFacts;
   load(program: Program): Promise<CpuLoaded>;
+  /**
+   * A buffer that is a part of a file, from byte `begin` on: nothing is copied, and what is written to it never reaches the file, which must
+   * not shrink meanwhile. Throws UserError E_MAP (damaged) when the file is too short.
+   */
+  map(path: string, begin: number, spec: BufferSpec): Buffer;
   /** GFLOP/s of multiply-adds in registers on all threads, now: of f32, or of bf16 with f32 sums (f32 where the processor lacks them). */
   peak(seconds: number, dtype?: 'f32' | 'bf16'): number;
   /** GB/s of reads and of updates in place, now: over so many bytes, of memory where left out. */
@@ -82,6 +87,7 @@ export function openCpu({ threads }: { threads?: number } = {}): CpuExecutor {
       return buffer;
     },
     zeros: allocate,
+    map: (path, begin, spec) => new CpuBuffer(spec, mapped(addon, path, begin, bytesOf(spec))),
     write: (buffer, data) => (buffer as CpuBuffer).write(data),
     get(buffer) {
       invariant((buffer as CpuBuffer).data.length === sizeOf(buffer.shape), 'a result was read after its program was closed');
@@ -157,11 +163,13 @@ function loadProgram(program: Program, { threads, addon, engine, known, inTurn }
   // The inputs of the last run and what follows from them; the shortest run so far.
   let last: ReturnType<typeof bind> | undefined;
   let shortest = Infinity;
+  let closed = false;
   return {
     arguments: fused.arguments,
     memory: planned.bytes + scratch,
     async run(inputs, signal) {
       signal?.throwIfAborted();
+      invariant(!closed, `program ${program.name} is closed`);
       if (last?.inputs !== inputs) last = bind(inputs);
       const { buffers, results } = last;
       await inTurn(async () => {
@@ -185,6 +193,7 @@ function loadProgram(program: Program, { threads, addon, engine, known, inTurn }
     record: () => addon.record(handle),
     timeline: () => ({ threads, instructions: steps, spans: spansOf(addon.timeline(handle)) }),
     close() {
+      closed = true;
       last = undefined;
       addon.close(handle);
     },
@@ -199,6 +208,16 @@ function bound(inputs: Buffers, name: string, spec: BufferSpec): CpuBuffer {
     `run: argument ${name} is ${buffer.dtype}[${buffer.shape}], expected ${spec.dtype}[${spec.shape}]`,
   );
   return buffer;
+}
+
+function mapped(addon: Addon, path: string, begin: number, bytes: number): ArrayBuffer {
+  if (bytes === 0) return new ArrayBuffer(0);
+  try {
+    return addon.map(path, begin, begin + bytes);
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'E_MAP') throw error;
+    throw new UserError('E_MAP', EXIT.damaged, { message: (error as Error).message, place: path });
+  }
 }
 
 /** Runs what allocates; out of memory becomes a UserError (exit 5). */
