@@ -24,7 +24,7 @@ const weightsOf = async (step: number) => {
 
 // Generation.
 const last = (await run.checkpoints()).at(-1)!;
-const lm = openLanguageModel(modelOf(tiny), executor, await weightsOf(last), 128);
+const lm = openLanguageModel(modelOf(tiny), executor, await weightsOf(last), { context: 128 });
 let text = '';
 for await (const token of generate(lm, prepared.tokenizer, 'The country', {
   maxTokens: 24,

@@ -1,13 +1,13 @@
 // fused: a chain of elementwise operations as one loop over blocks that stay in the nearest caches.
 // Bound by memory: each operand is read once and the result written once, however long the chain.
 // attrs: immediates (value, dtype) after their count, then steps (name, operands) after theirs; see compile/program.ts for registers.
-#include "kernel.h"
+#include "lanes.h"
 
 namespace openmoe::OPENMOE_ISA {
 namespace fused_detail {
 
 constexpr i64 kBlock = 1024;        // lanes of a register
-constexpr i64 kTask = 16 * kBlock;  // lanes of a task: small enough to share out, large enough to be worth it
+constexpr i64 kTask = 32 * kBlock;  // lanes of a task: small enough to share out, large enough to be worth it
 constexpr int kMostInputs = 3;      // of one step
 
 // What the attributes say. Registers: the operands, then the immediates, then one per step.
@@ -102,23 +102,43 @@ inline void fill(f32* to, double value, bool integer) {
   for (i64 i = 0; i < kBlock; ++i) to[i] = bits;
 }
 
-// n lanes of an operand: itself where they lie side by side, else a copy.
-inline const f32* lanes(const f32* source, i64 stride, i64 n, f32* copy) {
-  if (stride == 1 || n == 1) return source;
-  for (i64 i = 0; i < n; ++i) copy[i] = source[i * stride];
-  return copy;
+// What the first lane holds, number or integer, in all lanes.
+inline vf splat_bits(const f32* source) {
+  i32 bits;
+  __builtin_memcpy(&bits, source, 4);
+  return (vf)(vi{} + bits);
 }
 
-// Runs every step over n lanes; the last one writes the result.
-inline void run_steps(const Call& c, const Chain& ch, const void** at, f32* registers, f32* out, i64 n) {
+// n lanes of an operand: itself where they lie side by side, else a copy.
+inline const f32* side_by_side(const f32* source, i64 stride, i64 n, f32* copy) {
+  if (stride == 1 || n == 1) return source;
+  if (stride == 0) {
+    const vf same = splat_bits(source);
+    each_lanes(n, [&](i64 i, auto lanes) { put(copy + i, same, lanes); });
+  } else {
+    for (i64 i = 0; i < n; ++i) copy[i] = source[i * stride];
+  }
+  return copy;
+}
+// Is the result stored around the caches? Not where it overwrites an operand, whose lines are at hand.
+inline bool result_goes_around(const Call& c, i64 inner) {
+  for (i32 n = 0; n < c.in_count; ++n)
+    if (c.ins[n].data == c.outs[0].data) return false;
+  return goes_around(c.outs[0].size() * static_cast<i64>(sizeof(f32)), inner);
+}
+
+// Runs every step over n lanes; the last one writes the result, or a register that is then copied around the caches.
+inline void run_steps(const Call& c, const Chain& ch, const void** at, f32* registers, f32* out, i64 n, bool around) {
   int word = ch.first_step;
   for (i64 step = 0; step < ch.steps; ++step) {
     const BlockOp* op = c.block_ops[c.index_attr(word)];
     const i64 target = c.in_count + ch.immediates + step;
     const void* in[kMostInputs];
     for (int k = 0; k < op->inputs; ++k) in[k] = at[c.index_attr(word + 2 + k)];
-    void* to = step + 1 == ch.steps ? out : registers + target * kBlock;
+    const bool last = step + 1 == ch.steps;
+    f32* to = last && !around ? out : registers + target * kBlock;
     op->run(n, in, to);
+    if (last && around) each_lanes(n, true, [&](i64 i, auto lanes) { put(out + i, get(to + i, lanes), lanes); });
     at[target] = to;
     word += 2 + op->inputs;
   }
@@ -138,6 +158,7 @@ KERNEL_WITH_SCRATCH(fused, fused_detail::scratch) {
   const i64 inner = axes.dims[last], outer = total / inner;
   const i64 blocks = ceil_div(inner, kBlock), pieces = outer * blocks;
   const i64 per_task = larger<i64>(1, kTask / smaller(inner, kBlock));
+  const bool around = result_goes_around(c, inner);
 
   c.parallel(ceil_div(pieces, per_task), [&](i64 task, i32 worker) {
     char* own = c.scratch + memory.shared + worker * memory.per_worker;
@@ -157,10 +178,12 @@ KERNEL_WITH_SCRATCH(fused, fused_detail::scratch) {
           rest /= axes.dims[axis];
         }
         const i64 stride = strides[operand][last];
-        at[operand] = lanes(c.in<f32>(operand) + offset + from * stride, stride, n, registers + operand * kBlock);
+        const f32* source = c.in<f32>(operand) + offset + from * stride;
+        at[operand] = side_by_side(source, stride, n, registers + operand * kBlock);
       }
-      run_steps(c, ch, at, registers, c.out<f32>(0) + row * inner + from, n);
+      run_steps(c, ch, at, registers, c.out<f32>(0) + row * inner + from, n, around);
     }
+    settle(around);
   });
 }
 

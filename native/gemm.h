@@ -11,7 +11,7 @@ namespace openmoe::OPENMOE_ISA {
 constexpr i64 kBlockDepth = kLanes == 16 ? 512 : 256;
 constexpr i64 kBlockRows = kTileRows * (268 / kTileRows), kBlockCols = kTileCols * (1024 / kTileCols);
 
-// Packed rows times one packed panel of columns; c is the tile at the upper left.
+// Packed rows times one panel of columns; c is the tile at the upper left, and its b is packed unless it has a place to be packed to.
 template <class P = F32> inline void multiply_panel(i64 rows, const f32* a, const Tile& c, Ahead* next) {
   const RowPanels split(rows);
   for (i64 p = 0; p < split.panels; ++p) {
@@ -21,6 +21,11 @@ template <class P = F32> inline void multiply_panel(i64 rows, const f32* a, cons
     t.a_step = height;
     t.c += i * t.c_step;
     if (t.rounded) t.rounded += i * t.rounded_step;
+    if (c.keep && p > 0) {  // the first tile packed it
+      t.b = c.keep;
+      t.b_step = kTileCols;
+      t.keep = nullptr;
+    }
     multiply_rows<P>(height, t, next);
   }
 }
@@ -37,9 +42,17 @@ constexpr i64 kPackedRows = kBlockRows * kBlockDepth, kPackedCols = kTileCols * 
 constexpr i64 kSumsStep = kBlockCols + kLanes;  // off a power of two: else the rows of a tile share a cache set
 constexpr i64 kMultiplyScratch = (kPackedRows + kPackedCols + kLanes + kBlockRows * kSumsStep + 15) / 16 * 16;
 
-// The part of b that a panel of columns is packed from.
-template <class S> inline Ahead source_of_panel(ViewOf<S> b, i64 cols, i64 depth) {
-  return b.col == 1 ? Ahead(b.data, cols, b.row, depth) : Ahead(b.data, depth, b.col, cols);
+// What is read after the panel at (k, j) of b (depth × cols): the panel to its right, or the first one of the next block of depth.
+template <class S> inline Ahead panel_after(ViewOf<S> b, i64 cols, i64 depth, i64 k, i64 j, i64 block_depth) {
+  j += kTileCols;
+  if (j >= cols) {
+    j = 0;
+    k += block_depth;
+  }
+  const i64 width = smaller(kTileCols, cols - j), deep = smaller(block_depth, depth - k);
+  if (deep <= 0) return Ahead();
+  const S* data = b.at(k, j).data;
+  return b.col == 1 ? Ahead(data, width, b.row, deep) : Ahead(data, deep, b.col, width);
 }
 
 // Where the tiles of a block go: C is f32, or bf16 by way of sums in f32 for all but the last stretch of the depth.
@@ -52,6 +65,18 @@ inline void aim(Tile& t, bf16* c, i64 c_step, f32* sums, bool last) {
   t.c_step = kSumsStep;
   t.rounded = last ? c : nullptr;
   t.rounded_step = c_step;
+}
+
+// Lets the first tile read a panel of b where it lies and pack it meanwhile, if the panel can be multiplied as it is.
+template <class P, class S> inline bool pack_by_tile(Tile& t, ViewOf<S> b, f32* packed) {
+  if constexpr (P::kAsStored) {
+    if (b.col != 1 || t.cols != kTileCols) return false;
+    t.b = b.data;
+    t.b_step = b.row;
+    t.keep = packed;
+    return true;
+  }
+  return false;
 }
 
 // c (rows × cols, c_step elements from row to row) = a·b, or c += a·b, on the calling thread. Any number of rows, any depth, zeros
@@ -76,11 +101,11 @@ inline void multiply(i64 rows, i64 cols, i64 depth, ViewOf<A> a, ViewOf<B> b, C*
         }
       }
       for (; j < cols; j += kTileCols) {
-        const i64 width = smaller(kTileCols, cols - j), left = smaller(kTileCols, cols - j - width);
-        pack_panel<P>(b.at(k, j).data, b.col, b.row, width, deep, packed_cols, kTileCols);
-        Ahead next = left > 0 ? source_of_panel(b.at(k, j + width), left, deep) : Ahead();
+        const i64 width = smaller(kTileCols, cols - j);
         Tile t{ceil_div(deep, P::kDeep), nullptr, 0, packed_cols, kTileCols, nullptr, 0, width, add || k > 0};
+        if (!pack_by_tile<P>(t, b.at(k, j), packed_cols)) pack_panel<P>(b.at(k, j).data, b.col, b.row, width, deep, packed_cols, kTileCols);
         aim(t, c + i * c_step + j, c_step, sums + j, k + deep == depth);
+        Ahead next = panel_after(b, cols, depth, k, j, block_depth);
         multiply_panel<P>(high, packed_rows, t, &next);
       }
     }

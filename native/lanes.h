@@ -1,6 +1,6 @@
 // Rows of kernels that are bound by memory: whole registers and a rest, and stores that go around the caches.
 #pragma once
-#include "vector-math.h"
+#include "bf16.h"
 
 namespace openmoe::OPENMOE_ISA {
 
@@ -8,20 +8,20 @@ namespace openmoe::OPENMOE_ISA {
 struct Whole {};
 struct Around {};
 
-inline vf get(const f32* p, Whole) { return load(p); }
-inline vf get(const f32* p, Around) { return load(p); }
-inline vf get(const f32* p, i64 n) { return load_part(p, n); }
-inline void put(f32* p, vf v, Whole) { store(p, v); }
-inline void put(f32* p, vf v, i64 n) { store_part(p, v, n); }
-inline void put(f32* p, vf v, Around) {
+template <class T> inline vf get(const T* p, Whole) { return load(p); }
+template <class T> inline vf get(const T* p, Around) { return load(p); }
+template <class T> inline vf get(const T* p, i64 n) { return load_part(p, n); }
+template <class T> inline void put(T* p, vf v, Whole) { store(p, v); }
+template <class T> inline void put(T* p, vf v, i64 n) { store_part(p, v, n); }
 #if defined(__AVX512F__)
-  _mm512_stream_ps(p, (__m512)v);
+inline void put(f32* p, vf v, Around) { _mm512_stream_ps(p, (__m512)v); }
+inline void put(bf16* p, vf v, Around) { _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)round_bf16(v)); }
 #elif defined(__AVX2__)
-  _mm256_stream_ps(p, (__m256)v);
+inline void put(f32* p, vf v, Around) { _mm256_stream_ps(p, (__m256)v); }
+inline void put(bf16* p, vf v, Around) { _mm_stream_si128(reinterpret_cast<__m128i*>(p), (__m128i)round_bf16(v)); }
 #else
-  store(p, v);
+template <class T> inline void put(T* p, vf v, Around) { store(p, v); }
 #endif
-}
 
 // p += v, beside the caches' own results whatever the lanes say: sums are read again.
 inline void add_to(f32* p, vf v, i64 n) { store_part(p, load_part(p, n) + v, n); }

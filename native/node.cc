@@ -286,30 +286,43 @@ void Complete(napi_env env, napi_status, void* data) {
   delete job;
 }
 
-// run(engine, handle, buffers) → promise of whether it ran to its end (false: cancelled)
-napi_value Run(napi_env env, napi_callback_info info) {
-  napi_value in[3], promise;
-  CHECK(arguments(env, info, in) ? napi_ok : napi_invalid_arg, "run(engine, handle, buffers)");
-  Engine* engine = external<Engine>(env, in[0]);
-  Loaded* loaded = external<Loaded>(env, in[1]);
-  uint32_t count = 0;
-  CHECK(engine && loaded && napi_get_array_length(env, in[2], &count) == napi_ok ? napi_ok : napi_invalid_arg, "run(engine, handle, buffers)");
-  if (loaded->closed || !engine->pool) return napi_throw_error(env, "E_PROGRAM", "the program is closed"), nullptr;
-  if (engine->busy || loaded->running) return napi_throw_error(env, "E_PROGRAM", "a program is running"), nullptr;
-  if (!loaded->machine.fits(*engine->isa, engine->threads)) return napi_throw_error(env, "E_PROGRAM", "loaded for another engine"), nullptr;
-  const std::vector<size_t>& sizes = loaded->machine.argument_bytes();
-  if (count != sizes.size()) return napi_throw_error(env, "E_PROGRAM", "wrong number of arguments"), nullptr;
+// What run and run_now are given, checked. False after a JavaScript exception.
+struct Bound {
+  Engine* engine;
+  Loaded* loaded;
   std::vector<void*> buffers;
+};
+bool bind(napi_env env, napi_value (&in)[3], Bound* to) {
+  const auto refuse = [&](const char* reason) { return napi_throw_error(env, "E_PROGRAM", reason), false; };
+  to->engine = external<Engine>(env, in[0]);
+  to->loaded = external<Loaded>(env, in[1]);
+  uint32_t count = 0;
+  if (!to->engine || !to->loaded || napi_get_array_length(env, in[2], &count) != napi_ok) return refuse("run(engine, handle, buffers)");
+  if (to->loaded->closed || !to->engine->pool) return refuse("the program is closed");
+  if (to->engine->busy || to->loaded->running) return refuse("a program is running");
+  if (!to->loaded->machine.fits(*to->engine->isa, to->engine->threads)) return refuse("loaded for another engine");
+  const std::vector<size_t>& sizes = to->loaded->machine.argument_bytes();
+  if (count != sizes.size()) return refuse("wrong number of arguments");
+  to->buffers.reserve(count);
   for (uint32_t i = 0; i < count; ++i) {
     napi_value buffer;
     void* memory = nullptr;
     size_t bytes = 0;
     napi_get_element(env, in[2], i, &buffer);
     if (napi_get_arraybuffer_info(env, buffer, &memory, &bytes) != napi_ok || bytes < sizes[i])
-      return napi_throw_error(env, "E_PROGRAM", "an argument is smaller than the program says"), nullptr;
-    buffers.push_back(memory);
+      return refuse("an argument is smaller than the program says");
+    to->buffers.push_back(memory);
   }
-  Job* job = new (std::nothrow) Job{engine, loaded, static_cast<std::vector<void*>&&>(buffers), nullptr, nullptr, nullptr, false};
+  return true;
+}
+
+// run(engine, handle, buffers) → promise of whether it ran to its end (false: cancelled)
+napi_value Run(napi_env env, napi_callback_info info) {
+  napi_value in[3], promise;
+  CHECK(arguments(env, info, in) ? napi_ok : napi_invalid_arg, "run(engine, handle, buffers)");
+  Bound bound{};
+  if (!bind(env, in, &bound)) return nullptr;
+  Job* job = new (std::nothrow) Job{bound.engine, bound.loaded, static_cast<std::vector<void*>&&>(bound.buffers), nullptr, nullptr, nullptr, false};
   if (!job) return napi_throw_error(env, "E_MEMORY", "out of memory"), nullptr;
   napi_value kept;
   napi_create_array(env, &kept);
@@ -317,10 +330,22 @@ napi_value Run(napi_env env, napi_callback_info info) {
   CHECK(napi_create_reference(env, kept, 1, &job->keep), "reference");
   CHECK(napi_create_promise(env, &job->deferred, &promise), "promise");
   CHECK(napi_create_async_work(env, nullptr, text(env, "openmoe.run"), Execute, Complete, job, &job->work), "work");
-  loaded->machine.ready();
-  loaded->running = engine->busy = true;
+  bound.loaded->machine.ready();
+  bound.loaded->running = bound.engine->busy = true;
   CHECK(napi_queue_async_work(env, job->work), "queue");
   return promise;
+}
+
+// run_now(engine, handle, buffers): the same on the calling thread, for programs that take less than handing them over
+napi_value RunNow(napi_env env, napi_callback_info info) {
+  napi_value in[3];
+  CHECK(arguments(env, info, in) ? napi_ok : napi_invalid_arg, "runNow(engine, handle, buffers)");
+  Bound bound{};
+  if (!bind(env, in, &bound)) return nullptr;
+  const FlushDenormals flush;
+  bound.loaded->machine.ready();
+  bound.loaded->machine.run(bound.buffers, pool_team(bound.engine->pool));
+  return nullptr;
 }
 
 napi_value Cancel(napi_env env, napi_callback_info info) {
@@ -416,7 +441,7 @@ NAPI_MODULE_INIT() {
     const char* name;
     napi_callback call;
   } entries[] = {{"info", Info}, {"kernels", Kernels}, {"open", Open}, {"shut", Shut}, {"alloc", Alloc}, {"load", Load}, {"run", Run},
-                 {"cancel", Cancel}, {"profile", Profile}, {"record", Record}, {"timeline", Timeline}, {"close", Close}, {"probe", Probe}};
+                 {"runNow", RunNow}, {"cancel", Cancel}, {"profile", Profile}, {"record", Record}, {"timeline", Timeline}, {"close", Close}, {"probe", Probe}};
   for (const auto& entry : entries) {
     napi_value function;
     napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.call, nullptr, &function);

@@ -58,15 +58,23 @@ template <class P, class S> inline void square(const S* src, i64 across, i64 wid
 }  // namespace pack
 
 // dst[k·step + w] = src[w·across + k·along] for w < width; what stands in width <= w < step must not matter. A policy that pairs elements
-// along the depth fills half as many rows, and a missing last element with zero. Up to kLanes − 1 numbers after the panel are
-// overwritten: pack panels in ascending order and leave that much room after the last.
+// along the depth fills half as many rows, and a missing last element with zero. Where src is contiguous along the depth, up to
+// kLanes − 1 numbers after the panel are overwritten: pack panels in ascending order and leave that much room after the last.
 template <class P = F32, class S> inline void pack_panel(const S* src, i64 across, i64 along, i64 width, i64 depth, f32* dst, i64 step) {
   if (across == 1) {
-    for (i64 k = 0; k < depth; k += P::kDeep, dst += step) {
+    i64 k = 0;
+    if (along >= round_up(step, kLanes)) {  // then all rows but the last have memory behind them, of src and of dst
+      for (; k + P::kDeep < depth; k += P::kDeep, dst += step) {
+        const S* s = src + k * along;
+        for (i64 w = 0; w < step; w += kLanes) store(dst + w, P::across(s + w, s + along + w, kLanes));
+      }
+    }
+    for (; k < depth; k += P::kDeep, dst += step) {
       const S* s = src + k * along;
       const bool pair = k + 1 < depth;
       for (i64 w = 0; w < step; w += kLanes) {
-        store(dst + w, P::across(s + w, pair ? s + along + w : nullptr, larger<i64>(0, smaller<i64>(kLanes, width - w))));
+        const i64 lanes = larger<i64>(0, smaller<i64>(kLanes, width - w));
+        store_part(dst + w, P::across(s + w, pair ? s + along + w : nullptr, lanes), step - w);
       }
     }
   } else if (along == 1) {
@@ -98,9 +106,14 @@ struct RowPanels {
 
 template <class P = F32, class S = f32> inline void pack_rows(ViewOf<S> a, i64 rows, i64 depth, f32* dst) {
   const RowPanels split(rows);
-  for (i64 p = 0; p < split.panels; ++p) {
-    const i64 i = split.begin(p), height = split.height(p);
-    pack_panel<P>(a.data + i * a.row, a.row, a.col, height, depth, dst + i * ceil_div(depth, P::kDeep), height);
+  // Where a panel's rows lie along memory, its neighbours share its cache lines: all panels then take turns, a few lines at a time.
+  const i64 turn = a.row == 1 ? 8 : depth;
+  for (i64 k = 0; k < depth; k += turn) {
+    for (i64 p = 0; p < split.panels; ++p) {
+      const i64 i = split.begin(p), height = split.height(p);
+      f32* panel = dst + i * ceil_div(depth, P::kDeep) + height * (k / P::kDeep);
+      pack_panel<P>(a.at(i, k).data, a.row, a.col, height, smaller(turn, depth - k), panel, height);
+    }
   }
 }
 

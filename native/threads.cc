@@ -1,6 +1,8 @@
 // Threads that take tasks from one counter. A call opens a job, whoever is awake joins it and takes tasks until none is left; the
 // caller closes it and waits for those inside only: on a busy machine a thread that was never scheduled must not hold up the rest.
 // Waiting spins briefly and then sleeps in the kernel: on shared cores a long spin would steal the time it waits for.
+// A worker that loses its core in the middle of a short job holds up the caller for a thousand times as long as it helps: after such
+// a stall the caller works alone for a while.
 #include "threads.h"
 
 #include <atomic>
@@ -28,6 +30,21 @@ void relax() {
 #endif
 }
 
+// Time in units of the processor's own clock.
+uint64_t ticks() {
+#if defined(__x86_64__)
+  return __rdtsc();
+#elif defined(__aarch64__)
+  uint64_t t;
+  asm volatile("mrs %0, cntvct_el0" : "=r"(t));
+  return t;
+#else
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<uint64_t>(t.tv_sec) * 1000000000u + static_cast<uint64_t>(t.tv_nsec);
+#endif
+}
+
 // A word that threads wait on until it differs from what they saw.
 struct Signal {
   std::atomic<uint32_t> value{0};
@@ -37,9 +54,10 @@ struct Signal {
   pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 #endif
 
-  void wait(uint32_t seen, int spins) {
+  // Whether it slept.
+  bool wait(uint32_t seen, int spins) {
     for (int i = 0; i < spins; ++i) {
-      if (value.load(std::memory_order_acquire) != seen) return;
+      if (value.load(std::memory_order_acquire) != seen) return false;
       relax();
     }
     sleepers.fetch_add(1);
@@ -51,6 +69,7 @@ struct Signal {
     pthread_mutex_unlock(&mutex);
 #endif
     sleepers.fetch_sub(1);
+    return true;
   }
   // Raises the value and wakes those who sleep; spinning threads see it by themselves.
   void raise() {
@@ -68,6 +87,9 @@ struct Signal {
 
 // About 20 µs: longer than the gap between two kernels of a step, shorter than a time slice.
 constexpr int kSpins = 2000;
+// A stall is a wait that ended in sleep and took so many times as long as the caller's own part; then it goes without help for so
+// many times the wait.
+constexpr uint64_t kStall = 8, kAlone = 16;
 
 }  // namespace
 
@@ -84,7 +106,9 @@ struct Pool {
   void (*task)(void*, i64, i32) = nullptr;
   void* context = nullptr;
   Recording* recording = nullptr;
-  bool busy = false;  // only the caller's thread reads and writes it
+  // Only the caller's thread reads and writes these.
+  bool busy = false;
+  uint64_t alone_until = 0;
 };
 
 namespace {
@@ -135,11 +159,12 @@ void* work(void* argument) {
 
 void run(Team& team, i64 count, void (*task)(void*, i64, i32), void* context) {
   Pool& pool = reinterpret_cast<Pool&>(team);
-  if (pool.started == 0 || count <= 1 || pool.busy) {
+  const uint64_t begin = ticks();
+  if (pool.started == 0 || count <= 1 || pool.busy || begin < pool.alone_until) {
     const bool recorded = pool.recording && !pool.busy && count > 0;
-    const double begin = recorded ? now() : 0;
+    const double from = recorded ? now() : 0;
     for (i64 i = 0; i < count; ++i) task(context, i, 0);
-    if (recorded) pool.recording->add(0, begin, now());
+    if (recorded) pool.recording->add(0, from, now());
     return;
   }
   pool.busy = true;
@@ -151,7 +176,11 @@ void run(Team& team, i64 count, void (*task)(void*, i64, i32), void* context) {
   pool.gate.store(kOpen, std::memory_order_release);
   pool.job.raise();
   take(pool, 0);
-  if (pool.gate.fetch_and(~kOpen, std::memory_order_acq_rel) != kOpen) pool.finished.wait(before, kSpins);
+  const uint64_t own = ticks() - begin;
+  if (pool.gate.fetch_and(~kOpen, std::memory_order_acq_rel) != kOpen && pool.finished.wait(before, kSpins)) {
+    const uint64_t end = ticks(), waited = end - begin - own;
+    if (waited > kStall * own) pool.alone_until = end + kAlone * waited;
+  }
   pool.busy = false;
 }
 

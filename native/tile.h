@@ -25,7 +25,7 @@ struct Ahead {
     jump = step * static_cast<i64>(sizeof(S)) - lines * kLine;
   }
   void fetch() {
-    __builtin_prefetch(at);
+    __builtin_prefetch(at, 0, 2);  // into L2: in L1 it would push out the panels in use
     at += kLine;
     if (--left == 0) {
       at += jump;
@@ -48,7 +48,12 @@ struct Tile {
   bool add;
   bf16* rounded = nullptr;
   i64 rounded_step = 0;
+  f32* keep = nullptr;  // where the rows of b are packed, step kTileCols
 };
+
+// What a tile does besides multiplying: nothing, fetching memory that is needed soon, or packing its b for the tiles below.
+enum class Aside { none, fetch, pack };
+constexpr i64 kRowsAhead = 16;  // rows of an unpacked b on their way into L1
 
 template <int Rows> inline __attribute__((always_inline)) void store_rounded(const Tile& t, const vf (&sum)[Rows][kTileVectors]) {
 #pragma GCC unroll 16
@@ -62,7 +67,7 @@ template <int Rows> inline __attribute__((always_inline)) void store_rounded(con
   }
 }
 
-template <class P, int Rows, bool Fetch> void multiply_tile(const Tile& t, [[maybe_unused]] Ahead* next) {
+template <class P, int Rows, Aside Also> void multiply_tile(const Tile& t, [[maybe_unused]] Ahead* next) {
   vf sum[Rows][kTileVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) {
@@ -75,12 +80,20 @@ template <class P, int Rows, bool Fetch> void multiply_tile(const Tile& t, [[may
   const f32 *a = t.a, *b = t.b;
   const i64 a_step = t.a_step, b_step = t.b_step;
   [[maybe_unused]] Ahead ahead;
-  if constexpr (Fetch) ahead = *next;
+  [[maybe_unused]] f32* keep = t.keep;
+  if constexpr (Also == Aside::fetch) ahead = *next;
   for (i64 k = t.depth; k > 0; --k, a += a_step, b += b_step) {
-    if constexpr (Fetch) ahead.fetch();
+    if constexpr (Also == Aside::fetch) ahead.fetch();
     vf row[kTileVectors];
 #pragma GCC unroll 4
-    for (int j = 0; j < kTileVectors; ++j) row[j] = load(b + j * kLanes);
+    for (int j = 0; j < kTileVectors; ++j) {
+      row[j] = load(b + j * kLanes);
+      if constexpr (Also == Aside::pack) {
+        store(keep + j * kLanes, row[j]);
+        if (j * kLanes % 16 == 0) __builtin_prefetch(b + kRowsAhead * b_step + j * kLanes);
+      }
+    }
+    if constexpr (Also == Aside::pack) keep += kTileCols;
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
       const vf x = P::broadcast(a + i);
@@ -88,7 +101,7 @@ template <class P, int Rows, bool Fetch> void multiply_tile(const Tile& t, [[may
       for (int j = 0; j < kTileVectors; ++j) sum[i][j] = P::multiply_add(x, row[j], sum[i][j]);
     }
   }
-  if constexpr (Fetch) *next = ahead;
+  if constexpr (Also == Aside::fetch) *next = ahead;
   if (t.rounded) return store_rounded<Rows>(t, sum);
   if (t.cols == kTileCols) {
 #pragma GCC unroll 16
@@ -146,8 +159,12 @@ template <int Rows> void multiply_strip(const Tile& t) {
 namespace tile {
 
 template <class P, int... I> inline void run(i64 rows, const Tile& t, Ahead* next, Sequence<I...>) {
-  static constexpr void (*kernels[])(const Tile&, Ahead*) = {multiply_tile<P, I + 1, false>...};
-  static constexpr void (*fetching[])(const Tile&, Ahead*) = {multiply_tile<P, I + 1, true>...};
+  static constexpr void (*kernels[])(const Tile&, Ahead*) = {multiply_tile<P, I + 1, Aside::none>...};
+  static constexpr void (*fetching[])(const Tile&, Ahead*) = {multiply_tile<P, I + 1, Aside::fetch>...};
+  if constexpr (P::kAsStored) {
+    static constexpr void (*packing[])(const Tile&, Ahead*) = {multiply_tile<P, I + 1, Aside::pack>...};
+    if (t.keep) return packing[rows - 1](t, next);
+  }
   (next && next->runs > 0 ? fetching : kernels)[rows - 1](t, next);
 }
 

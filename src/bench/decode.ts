@@ -1,6 +1,6 @@
 /** Reading prompts and writing tokens, on models as large as the peers': as many weights, as many of them active for a token. */
 import {
-  type Buffers,
+  type Buffer,
   type CpuExecutor,
   type DecoderConfig,
   type LanguageModel,
@@ -8,6 +8,9 @@ import {
   openLanguageModel,
   openmoe,
   OPENMOE_DEFAULTS,
+  packModel,
+  type PackedBits,
+  type Weights,
 } from '../infer/index.ts';
 import { measure, type Precision } from './measure.ts';
 import { row, type Row, type Work } from './row.ts';
@@ -53,33 +56,38 @@ const title = (r: Reading): string => `${nameOf(r)} ${shapeOf(r)}`;
 export const decodeTitles = (): readonly string[] => READINGS.map(title);
 
 /** Measures those whose name and shape contain `filter`. */
-export async function* benchDecode(executor: CpuExecutor, filter: string): AsyncGenerator<Row> {
+export async function* benchDecode(executor: CpuExecutor, filter: string, dtype: Precision): AsyncGenerator<Row> {
   for (const config of Object.keys(DECODE_MODELS) as (keyof typeof DECODE_MODELS)[]) {
     const wanted = READINGS.filter((r) => r.config === config && title(r).includes(filter));
     if (wanted.length === 0) continue;
     const model = openmoe(DECODE_MODELS[config]);
-    const weights = madeUp(model, executor);
-    for (const reading of wanted) yield await measureReading(executor, { reading, model, weights });
+    const weights = await madeUp(model, executor, dtype);
+    for (const reading of wanted) yield await measureReading(executor, { reading, model, weights, dtype });
   }
 }
 
-const madeUp = (model: Model, executor: CpuExecutor): Buffers => {
+const BITS: Readonly<Record<Precision, PackedBits | undefined>> = { f32: undefined, bf16: 16, int8: 8, int4: 4 };
+
+async function madeUp(model: Model, executor: CpuExecutor, dtype: Precision): Promise<Weights> {
   const values = weightsOf(model);
-  return Object.fromEntries(model.list.map(({ path, shape }) => [path, executor.put(values.get(path)!, { dtype: 'f32', shape })]));
-};
+  const shapes = new Map(model.list.map(({ path, shape }) => [path, shape]));
+  const put = (path: string): Buffer => executor.put(values.get(path)!, { dtype: 'f32', shape: shapes.get(path)! });
+  const bits = BITS[dtype];
+  return bits ? packModel(model, executor, put, bits) : Object.fromEntries(model.list.map(({ path }) => [path, put(path)]));
+}
 
 interface Bench {
   readonly reading: Reading;
   readonly model: Model;
-  readonly weights: Buffers;
+  readonly weights: Weights;
+  readonly dtype: Precision;
 }
 
 const SECONDS = 2;
 
-async function measureReading(executor: CpuExecutor, { reading, model, weights }: Bench): Promise<Row> {
+async function measureReading(executor: CpuExecutor, { reading, model, weights, dtype }: Bench): Promise<Row> {
   const { config, prompt } = reading;
-  const lm = openLanguageModel(model, executor, weights, prompt ?? WRITTEN + 1);
-  const dtype: Precision = 'f32';
+  const lm = openLanguageModel(model, executor, weights, { context: prompt ?? WRITTEN + 1, routing: false });
   const [work, tokens] = prompt === undefined ? [workOfToken(model, dtype), 1] : [workOfPrompt(model, prompt, dtype), prompt];
   const run = prompt === undefined ? () => secondsAToken(lm) : () => read(lm, prompt);
   const measured = await measure(executor, run, { seconds: SECONDS, precision: dtype, bytes: work.read });
@@ -96,14 +104,12 @@ async function secondsAToken(lm: LanguageModel): Promise<number> {
   const from = performance.now();
   for (let n = 0; n < WRITTEN; n++) await sequence.extend([n + 1]);
   const seconds = (performance.now() - from) / 1000;
-  sequence.close();
   return seconds / WRITTEN;
 }
 
 async function read(lm: LanguageModel, prompt: number): Promise<void> {
   const sequence = lm.begin();
   await sequence.extend(Array.from({ length: prompt }, (_, n) => n + 1));
-  sequence.close();
 }
 
 /** Bytes of a weight, scales included. */

@@ -45,7 +45,7 @@ const dense = (dtype: Products): Kernel => ({
 function sparse(dtype: Products, experts: number): Kernel {
   const { params, apply } = moe({ ...OPENMOE_DEFAULTS, ...NO_DROPS, ...config, experts });
   const answer = (weight: (path: string) => Tensor, x: Tensor): Tensor =>
-    apply(unflatten(params, weight), { x, rows: 1, length: ROWS, mode: 'train' }).y;
+    apply(unflatten(params, weight), { x, rows: 1, length: ROWS, mode: 'train', alone: false }).y;
   return {
     ...layer(dtype, params, answer),
     name: `MoE layer of ${experts} experts, forward and backward`,

@@ -21,7 +21,10 @@ export async function samplesOf(
   { executor, signal }: { executor: CpuExecutor; signal: AbortSignal },
 ): Promise<Sample[]> {
   const { weights } = await readTrained(await run.readCheckpoint(step));
-  const lm = openLanguageModel(model, executor, resident(executor, model, weights), PROMPT_TOKENS + 1 + SAMPLING.maxTokens);
+  const lm = openLanguageModel(model, executor, resident(executor, model, weights), {
+    context: PROMPT_TOKENS + 1 + SAMPLING.maxTokens,
+    routing: false,
+  });
   const samples: Sample[] = [];
   for (const [i, prompt] of promptsFrom({ recipe, dataset, tokenizer }).entries()) {
     let text = '';

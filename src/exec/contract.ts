@@ -37,6 +37,7 @@ export interface Loaded {
   readonly arguments: readonly Argument[];
   /**
    * Runs once. A result that overwrites an argument is that argument's buffer; the others are valid until the next run.
+   * The same object of inputs means the same buffers: they need not be looked at again.
    * When `signal` aborts, the run stops between two instructions and rejects; buffers stay usable.
    */
   run(inputs: Buffers, signal?: AbortSignal): Promise<Buffers>;

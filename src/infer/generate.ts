@@ -1,7 +1,7 @@
 /** Text from a language model, one token at a time. */
 import { rng } from '../base/index.ts';
 import type { Tokenizer } from '../text/index.ts';
-import type { LanguageModel, Routed } from './language-model.ts';
+import type { LanguageModel, Read, Routed } from './language-model.ts';
 import { distribution, draw, type Sampling } from './sample.ts';
 
 export interface GenerateOptions extends Sampling {
@@ -45,24 +45,26 @@ export async function* generate(
   const decoder = tokenizer.streamDecoder();
   const gate = stopGate(options.stop);
   const sequence = lm.begin();
-  try {
-    let read = await sequence.extend(ids, signal);
-    onPrompt?.({ ids, routed: read.routed });
-    for (let n = 0; n < options.maxTokens && sequence.length < lm.context; n++) {
-      const id = draw(distribution(read.logits, options, allowed), random.uniform(n));
-      if (id === tokenizer.eos) return yield* last(gate, decoder.flush(), 'eos');
-      const { text, stopped } = gate.push(decoder.push(id));
-      if (stopped) {
-        if (text) yield { id, text, routed: [] };
-        return 'stop';
-      }
-      read = await sequence.extend([id], signal);
-      yield { id, text, routed: read.routed };
+  let read = await sequence.extend(ids, signal);
+  onPrompt?.({ ids, routed: read.routed });
+  for (let n = 0; n < options.maxTokens && sequence.length < lm.context; n++) {
+    const id = chosen(read, options, allowed, random.uniform(n));
+    if (id === tokenizer.eos) return yield* last(gate, decoder.flush(), 'eos');
+    const { text, stopped } = gate.push(decoder.push(id));
+    if (stopped) {
+      if (text) yield { id, text, routed: [] };
+      return 'stop';
     }
-    return yield* last(gate, decoder.flush(), 'length');
-  } finally {
-    sequence.close();
+    read = await sequence.extend([id], signal);
+    yield { id, text, routed: read.routed };
   }
+  return yield* last(gate, decoder.flush(), 'length');
+}
+
+/** The next token. Greedy decoding looks at the logits only when the likeliest token may not appear. */
+function chosen(read: Read, sampling: Sampling, allowed: (id: number) => boolean, uniform: number): number {
+  if (sampling.temperature === 0 && allowed(read.best)) return read.best;
+  return draw(distribution(read.logits(), sampling, allowed), uniform);
 }
 
 /** What was held back, once nothing more can come. */

@@ -1,7 +1,16 @@
 /** infer: trained weights at work: evaluation, KV cache, sampling, generation. Must not know HTTP or training. */
 export { openEvaluator, type Evaluated, type Evaluator, type EvaluatorConfig } from './evaluate.ts';
 export { generate, type Ending, type Generated, type GenerateOptions, type Prompted } from './generate.ts';
-export { openLanguageModel, type LanguageModel, type Read, type Routed, type Sequence } from './language-model.ts';
+export {
+  openLanguageModel,
+  type Batch,
+  type LanguageModel,
+  type LanguageModelOptions,
+  type Read,
+  type Routed,
+  type Sequence,
+} from './language-model.ts';
+export { packModel, type PackedModel, type Weights } from './packed.ts';
 export { inBatches, interleaved, pickRows, type Rows } from './rows.ts';
 export { distribution, draw, GREEDY, type Sampling } from './sample.ts';
 export * from './vocabulary.ts';

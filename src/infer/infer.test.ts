@@ -12,6 +12,7 @@ import {
   openEvaluator,
   openLanguageModel,
   openmoe,
+  packModel,
   OPENMOE_DEFAULTS,
   sizeOf,
   type Buffers,
@@ -57,14 +58,14 @@ describe('a sequence', () => {
     const sequence = lm.begin();
     let last = await sequence.extend(ids.slice(0, 3));
     for (const id of ids.slice(3)) last = await sequence.extend([id]);
-    const worst = whole.logits.reduce((d, x, i) => Math.max(d, Math.abs(x - last.logits[i]!)), 0);
+    const worst = whole.logits().reduce((d, x, i) => Math.max(d, Math.abs(x - last.logits()[i]!)), 0);
     expect(worst).toBeLessThan(1e-4);
     expect([...last.routed[0]!.chosen]).toEqual([...whole.routed[0]!.chosen].slice(-2));
     lm.close();
   });
 
   test('longer than the context is refused before anything is read', async () => {
-    const sequence = openLanguageModel(model, executor, weights, 5).begin();
+    const sequence = openLanguageModel(model, executor, weights, { context: 5 }).begin();
     await expect(sequence.extend(ids)).rejects.toThrow('E_CONTEXT_FULL');
     expect(sequence.length).toBe(0);
   });
@@ -153,4 +154,19 @@ test('evaluation gives each target its cross-entropy, and routing only where it 
   });
   expect(perToken.every((x) => x > 0 && x < 40)).toBe(true);
   expect(layers).toEqual([]);
+});
+
+describe('packed weights', () => {
+  const widest = (a: Float32Array, b: Float32Array): number => a.reduce((d, x, i) => Math.max(d, Math.abs(x - b[i]!)), 0);
+  test.each([
+    [16, 0.05],
+    [8, 0.1],
+    [4, 1.5],
+  ] as const)('of %i bits give nearly the logits of f32', async (bits, near) => {
+    const exact = (await openLanguageModel(model, executor, weights).begin().extend(ids)).logits();
+    const packed = await packModel(model, executor, (path) => weights[path]!, bits);
+    const close = (await openLanguageModel(model, executor, packed).begin().extend(ids)).logits();
+    expect(widest(close, exact)).toBeLessThan(near);
+    expect(widest(close, exact)).toBeGreaterThan(0);
+  });
 });

@@ -136,7 +136,7 @@ function block(c: DecoderConfig, kind: SparseKind) {
       const attended = attend.apply(p.attention, { x: normed.apply(p.attentionNorm, { x, mask }), segments, ...context });
       let h = add(x, attended.y);
       const m = normed.apply(p.mlpNorm, { x: h, mask });
-      const sparse = kind === 'moe' ? experts.apply(p.moe, { x: m, rows, length, mode }) : undefined;
+      const sparse = kind === 'moe' ? experts.apply(p.moe, { x: m, rows, length, mode, alone: false }) : undefined;
       h = add(h, sparse ? sparse.y : dense.apply(p.mlp, m));
       if (kind !== 'none') h = add(h, extra.apply(p.extra, normed.apply(p.extraNorm, { x: h, mask })));
       tap('residual', { h });

@@ -3,7 +3,7 @@ export * from '../ops/index.ts';
 export { attentionLayer, type Cache } from './attention.ts';
 export { capacityOf, DIALECTS, groupCount, referencePadding, type CapacityConfig, type Dialect, type Mode } from './capacity.ts';
 export { feedforward } from './feedforward.ts';
-export { moe } from './moe.ts';
+export { moe, throughExperts } from './moe.ts';
 export { norm } from './norm.ts';
 export {
   flatten,

@@ -1,6 +1,6 @@
 /** The sparse feed-forward: each token visits its K favourite experts.   B rows, S tokens a row, T tokens, H hidden, E experts, F inner features. */
 import { cast, combine, dispatch, type FloatType, gatedProduct, groupedMatmul, pad, reshape, slice, type Tensor } from '../ops/index.ts';
-import { type Mode, referencePadding } from './capacity.ts';
+import { groupCount, type Mode, referencePadding } from './capacity.ts';
 import { layer, scaledNormal } from './param.ts';
 import { router, type RouterConfig, type Routes } from './router.ts';
 
@@ -15,6 +15,8 @@ export interface MoeInput {
   readonly rows: number;
   readonly length: number;
   readonly mode: Mode;
+  /** Every row is a routing group of its own, as when several texts are continued at once; else the config says how groups are cut. */
+  readonly alone: boolean;
 }
 
 export const moe = (c: MoeConfig) => {
@@ -28,19 +30,31 @@ export const moe = (c: MoeConfig) => {
         down: scaledNormal([c.experts, c.inner, c.hidden], ['expert', 'mlp', 'embed'], c.initScale),
       },
     },
-    apply({ router: weights, experts }, { x, rows, length, mode }: MoeInput): { y: Tensor } & Pick<Routes, 'balanceLoss' | 'routerZ'> {
-      const zeros = referencePadding(rows, length, c);
-      const precision = x.dtype as FloatType;
-      const padded = padTokens(cast(x, 'f32'), rows, length, zeros); // [T',H]
-      const { gates, slots, balanceLoss, routerZ } = gate.apply(weights, { x: padded, mode });
-      const seated = dispatch(cast(padded, precision), slots); // [T'·K,H], sorted by expert
-      const inner = gatedProduct(groupedMatmul(seated, experts.gate, slots.sizes), groupedMatmul(seated, experts.up, slots.sizes)); // [T'·K,F]
-      const answers = groupedMatmul(cast(inner, precision), experts.down, slots.sizes, precision); // [T'·K,H]
-      const y = combine(answers, gates, slots);
-      return { y: unpadTokens(y, rows, length, zeros), balanceLoss, routerZ };
+    apply({ router: weights, experts }, input: MoeInput) {
+      const precision = input.x.dtype as FloatType;
+      return throughExperts(c, weights.weight, input, (seated, sizes) => {
+        const inner = gatedProduct(groupedMatmul(seated, experts.gate, sizes), groupedMatmul(seated, experts.up, sizes)); // [T'·K,F]
+        return groupedMatmul(cast(inner, precision), experts.down, sizes, precision);
+      });
     },
   });
 };
+
+/** Tokens to their experts and back; `answers` gives what experts say to their rows [T'·K,H], the first i[E] sizes[0] of expert 0, … */
+export function throughExperts(
+  c: RouterConfig,
+  weight: Tensor,
+  { x, rows, length, mode, alone }: MoeInput,
+  answers: (seated: Tensor, sizes: Tensor) => Tensor,
+): { y: Tensor } & Pick<Routes, 'balanceLoss' | 'routerZ'> {
+  const zeros = alone ? { rows: 0, columns: 0 } : referencePadding(rows, length, c);
+  const padded = padTokens(cast(x, 'f32'), rows, length, zeros); // [T',H]
+  const groups = alone ? rows : groupCount(padded.shape[0]!, c);
+  const { gates, slots, balanceLoss, routerZ } = router(c).apply({ weight }, { x: padded, mode, groups });
+  const seated = dispatch(cast(padded, x.dtype as FloatType), slots); // [T'·K,H], sorted by expert
+  const y = combine(answers(seated, slots.sizes), gates, slots);
+  return { y: unpadTokens(y, rows, length, zeros), balanceLoss, routerZ };
+}
 
 type Zeros = { readonly rows: number; readonly columns: number };
 

@@ -14,7 +14,7 @@ import {
   type Tensor,
   topk,
 } from '../ops/index.ts';
-import { capacityOf, type CapacityConfig, groupCount, type Mode } from './capacity.ts';
+import { capacityOf, type CapacityConfig, type Mode } from './capacity.ts';
 import { layer, normal } from './param.ts';
 
 export interface RouterConfig extends CapacityConfig {
@@ -31,12 +31,18 @@ export interface Routes {
   readonly routerZ: Tensor;
 }
 
+export interface RouterInput {
+  readonly x: Tensor;
+  readonly mode: Mode;
+  /** Equal routing groups that the tokens are cut into. */
+  readonly groups: number;
+}
+
 export const router = (c: RouterConfig) =>
   layer({
     params: { weight: normal([c.hidden, c.experts], ['embed', 'unmodeled'], 0.02) },
-    apply({ weight }, { x, mode }: { x: Tensor; mode: Mode }): Routes {
+    apply({ weight }, { x, mode, groups }: RouterInput): Routes {
       const tokens = x.shape[0]!;
-      const groups = groupCount(tokens, c);
       const logits = matmul(x, weight); // [T,E] in f32: bf16 routing is unstable (Switch Transformers, "selective precision")
       const probs = softmax(logits);
       const { values: gates, indices: chosen } = topk(probs, c.topK); // [T,K]; decided on probabilities, as the reference does

@@ -1,13 +1,20 @@
-// adafactor, factored and not. Bound by memory: the gradient is read three times, the parameter twice and written once. Many
+// adafactor, factored and not. Bound by memory: gradient and parameter are read twice and the parameter is written once. Many
 // matrices (experts) are shared out whole, so that the later reads come from the cache of the thread that made the first; few are
 // done one after another by all threads.
 // All sums run over blocks of fixed size whose partial results are added in order.
-#include "../../native/vector-math.h"
+#include "../../native/lanes.h"
 
 namespace openmoe::OPENMOE_ISA {
 namespace adafactor_detail {
 
-constexpr i64 kRows = 16;     // matrix rows of a block
+constexpr i64 kEntries = 65536;  // of a block of whole matrix rows
+constexpr i64 kTogether = 4;     // rows whose squares are added to the columns at once
+struct Together {
+  constexpr operator i64() const { return kTogether; }
+};
+constexpr i64 kWide = 16384;    // columns beyond which so many rows would not stay in the second-level cache
+constexpr i64 kColumns = 1024;  // of a strip
+inline i64 block_rows(i64 C) { return larger<i64>(kTogether, kEntries / larger<i64>(1, C)); }
 constexpr i64 kBlock = 4096;  // entries of a block of an unfactored parameter
 
 struct Limits {
@@ -26,8 +33,8 @@ constexpr i64 kMany = 8;
 
 // Bytes of scratch of one matrix.
 inline size_t matrix_scratch(i64 R, i64 C) {
-  const i64 blocks = ceil_div(R, kRows);
-  return round_up(sizeof(f32) * (blocks * C + 2 * (C + R)) + sizeof(double) * 2 * blocks, 64);
+  const i64 blocks = ceil_div(R, block_rows(C));
+  return round_up(sizeof(double) * (2 * blocks + ceil_div(C, kColumns)) + sizeof(f32) * (2 * blocks * C + 2 * (C + R)), 64);
 }
 inline size_t factored_scratch(const Call& c) {
   return matrix_scratch(c.index_attr(1), c.index_attr(2)) * (c.index_attr(0) >= kMany ? c.threads() : 1);
@@ -37,83 +44,112 @@ inline size_t plain_scratch(const Call& c) {
   return sizeof(double) * 2 * ceil_div(N, kBlock) + sizeof(f32) * N;
 }
 
+// Lanes beyond a row's end must not count: the square of nothing is eps1.
+inline vf only(vf v, Whole) { return v; }
+inline vf only(vf v, i64 n) {
+  for (i64 k = n; k < kLanes; ++k) v[k] = 0;
+  return v;
+}
+
 // One matrix of R × C. each(count, f) calls f(index) for all indices, on this thread or on all.
 template <class Each> void update_matrix(const Call& c, i64 b, char* scratch, Each each) {
-  const i64 R = c.index_attr(1), C = c.index_attr(2), blocks = ceil_div(R, kRows);
+  const i64 R = c.index_attr(1), C = c.index_attr(2), high = block_rows(C), blocks = ceil_div(R, high), strips = ceil_div(C, kColumns);
   const Limits limits{c.attr(3), c.attr(4), c.attr(5)};
   const f32 lr = c.in<f32>(4)[0], keep = c.in<f32>(5)[0];
-  double* squares = reinterpret_cast<double*>(scratch);  // [blocks][2]: of w, of the update
-  f32* columns = reinterpret_cast<f32*>(squares + 2 * blocks);  // [blocks][C] sums of g² by column
-  f32* col_scale = columns + blocks * C;
+  double* w_squares = reinterpret_cast<double*>(scratch);  // [blocks]
+  double* row_sums = w_squares + blocks;                   // [blocks] of row statistics
+  double* y_squares = row_sums + blocks;                   // [strips]
+  f32* columns = reinterpret_cast<f32*>(y_squares + strips);  // [blocks][2][C] sums by column of g² and of g² ÷ row statistic
+  f32* col_scale = columns + 2 * blocks * C;
   f32* row_scale = col_scale + C;
   const f32 *w = c.in<f32>(0) + b * R * C, *g = c.in<f32>(1) + b * R * C;
   f32* row_stat = c.out<f32>(1) ? c.out<f32>(1) + b * R : row_scale + R;  // statistics that nobody reads still shape the update
   f32* col_stat = c.out<f32>(2) ? c.out<f32>(2) + b * C : row_scale + 2 * R;
   const f32 *old_row = c.in<f32>(2) + b * R, *old_col = c.in<f32>(3) + b * C;
+  const bool updates = c.out<f32>(0) != nullptr;
+  const i64 together = C > kWide ? 1 : kTogether;
 
-  // Pass 1: squared gradients by row and, per block, by column.
+  // Pass 1, of gradient and parameter: a row's statistic is known after the row, while it is still in the nearest cache.
   each(blocks, [&](i64 block) {
-    f32* sums = columns + block * C;
-    for (i64 d = 0; d < C; ++d) sums[d] = 0;
-    for (i64 r = block * kRows; r < smaller(R, (block + 1) * kRows); ++r) {
-      vf total{};
-      for (i64 d = 0; d < C; d += kLanes) {
-        const vf x = load_part(g + r * C + d, C - d);
-        const vf square = x * x + limits.eps1;
-        const i64 n = C - d;
-        store_part(sums + d, load_part(sums + d, n) + square, n);
-        if (n >= kLanes) total += square;
-        else
-          for (i64 k = 0; k < n; ++k) total[k] += square[k];
-      }
-      row_stat[r] = keep * old_row[r] + (1 - keep) * (hsum(total) / static_cast<f32>(C));
+    f32 *sums = columns + 2 * block * C, *scaled = sums + C;
+    for (i64 d = 0; d < 2 * C; ++d) sums[d] = 0;
+    double of_w = 0, of_rows = 0;
+    for (i64 r = block * high; r < smaller(R, (block + 1) * high); r += together) {
+      const i64 count = smaller(together, smaller(R, (block + 1) * high) - r);
+      f32 inverse[kTogether];
+      const auto by_row = [&](auto rows) {
+        vf total[kTogether] = {}, parameter[kTogether] = {};
+        each_lanes(C, [&](i64 d, auto lanes) {
+          for (i64 k = 0; k < rows; ++k) {
+            const vf x = fetch(g + (r + k) * C + d, lanes), p = fetch(w + (r + k) * C + d, lanes);
+            total[k] += only(x * x + limits.eps1, lanes);
+            parameter[k] += p * p;
+          }
+        });
+        for (i64 k = 0; k < rows; ++k) {
+          const f32 stat = keep * old_row[r + k] + (1 - keep) * (hsum(total[k]) / static_cast<f32>(C));
+          row_stat[r + k] = stat;
+          inverse[k] = 1 / stat;
+          of_rows += stat;
+          of_w += hsum(parameter[k]);
+        }
+      };
+      const auto by_column = [&](auto rows) {
+        each_lanes(C, [&](i64 d, auto lanes) {
+          vf sum = get(sums + d, lanes), weighted = get(scaled + d, lanes);
+          for (i64 k = 0; k < rows; ++k) {
+            const vf x = get(g + (r + k) * C + d, lanes), square = x * x;
+            sum += square + limits.eps1;
+            weighted += square * inverse[k];
+          }
+          put(sums + d, sum, lanes);
+          put(scaled + d, weighted, lanes);
+        });
+      };
+      if (count == kTogether) by_row(Together{}), by_column(Together{});
+      else by_row(count), by_column(count);
     }
+    w_squares[block] = of_w;
+    row_sums[block] = of_rows;
   });
-  for (i64 block = 1; block < blocks; ++block)
-    for (i64 d = 0; d < C; ++d) columns[d] += columns[block * C + d];
-  double mean = 0;
-  for (i64 r = 0; r < R; ++r) mean += row_stat[r];
-  const f32 row_mean = static_cast<f32>(mean / static_cast<double>(R));
-  for (i64 d = 0; d < C; ++d) {
-    col_stat[d] = keep * old_col[d] + (1 - keep) * (columns[d] / static_cast<f32>(R));
-    col_scale[d] = 1 / __builtin_sqrtf(col_stat[d]);
-  }
-  for (i64 r = 0; r < R; ++r) row_scale[r] = 1 / __builtin_sqrtf(row_stat[r] / row_mean);
-  if (!c.out<f32>(0)) return;
-  f32* to = c.out<f32>(0) + b * R * C;
-
-  // Pass 2: sizes of the parameter and of the update.
-  each(blocks, [&](i64 block) {
-    double of_w = 0, of_y = 0;
-    for (i64 r = block * kRows; r < smaller(R, (block + 1) * kRows); ++r) {
-      vf sw{}, sy{};
-      for (i64 d = 0; d < C; d += kLanes) {
-        const vf x = load_part(w + r * C + d, C - d);
-        const vf y = load_part(g + r * C + d, C - d) * row_scale[r] * load_part(col_scale + d, C - d);
-        sw += x * x;
-        sy += y * y;
-      }
-      of_w += hsum(sw);
-      of_y += hsum(sy);
-    }
-    squares[2 * block] = of_w;
-    squares[2 * block + 1] = of_y;
-  });
-  double of_w = 0, of_y = 0;
+  double of_w = 0, of_rows = 0, of_y = 0;
   for (i64 block = 0; block < blocks; ++block) {
-    of_w += squares[2 * block];
-    of_y += squares[2 * block + 1];
+    of_w += w_squares[block];
+    of_rows += row_sums[block];
   }
-  const f32 size = step_size(lr, of_w, of_y, R * C, limits);
-
-  // Pass 3: the update.
-  each(blocks, [&](i64 block) {
-    for (i64 r = block * kRows; r < smaller(R, (block + 1) * kRows); ++r)
-      for (i64 d = 0; d < C; d += kLanes) {
-        const i64 n = C - d, at = r * C + d;
-        const vf y = load_part(g + at, n) * row_scale[r] * load_part(col_scale + d, n);
-        store_part(to + at, load_part(w + at, n) - y * size, n);
+  const f32 row_mean = static_cast<f32>(of_rows / static_cast<double>(R));
+  // Σ y² = mean of the row statistics · Σ_columns (Σ_rows g² ÷ row statistic) ÷ column statistic.
+  each(strips, [&](i64 strip) {
+    const i64 first = strip * kColumns, width = smaller(kColumns, C - first);
+    double squares = 0;
+    each_lanes(width, [&](i64 i, auto lanes) {
+      const i64 d = first + i;
+      vf sum{}, weighted{};
+      for (i64 block = 0; block < blocks; ++block) {
+        sum += get(columns + 2 * block * C + d, lanes);
+        weighted += get(columns + (2 * block + 1) * C + d, lanes);
       }
+      const vf stat = keep * get(old_col + d, lanes) + (1 - keep) * (sum / static_cast<f32>(R));
+      put(col_stat + d, stat, lanes);
+      put(col_scale + d, 1.0f / vsqrt(stat), lanes);
+      squares += hsum(only(weighted / stat, lanes));
+    });
+    y_squares[strip] = squares;
+  });
+  if (!updates) return;
+  for (i64 strip = 0; strip < strips; ++strip) of_y += y_squares[strip];
+  const f32 size = step_size(lr, of_w, of_y * row_mean, R * C, limits);
+
+  // Pass 2: the update, from the end, where most is still in the caches.
+  f32* to = c.out<f32>(0) + b * R * C;
+  each(blocks, [&](i64 index) {
+    const i64 block = blocks - 1 - index;
+    for (i64 r = block * high; r < smaller(R, (block + 1) * high); ++r) {
+      const f32 scale = size / __builtin_sqrtf(row_stat[r] / row_mean);
+      each_lanes(C, [&](i64 d, auto lanes) {
+        put(to + r * C + d, fetch(w + r * C + d, lanes) - fetch(g + r * C + d, lanes) * (scale * get(col_scale + d, lanes)), lanes);
+      });
+    }
   });
 }
 
@@ -148,16 +184,15 @@ KERNEL_WITH_SCRATCH(adafactor, adafactor_detail::plain_scratch) {
     c.parallel(blocks, [&](i64 block, i32) {
       vf sw{}, sy{};
       const i64 end = smaller(N, (block + 1) * kBlock);
-      for (i64 i = block * kBlock; i < end; i += kLanes) {
-        const i64 n = end - i;
-        const vf x = load_part(w + i, n), grad = load_part(g + i, n);
-        const vf stat = load_part(old + i, n) * keep + (grad * grad + limits.eps1) * (1 - keep);
-        store_part(v + i, stat, n);
+      const i64 start = block * kBlock;
+      each_lanes(end - start, [&](i64 d, auto lanes) {
+        const i64 i = start + d;
+        const vf x = fetch(w + i, lanes), grad = fetch(g + i, lanes);
+        const vf stat = fetch(old + i, lanes) * keep + (grad * grad + limits.eps1) * (1 - keep);
+        put(v + i, stat, lanes);
         sw += x * x;
-        if (n >= kLanes) sy += grad * grad / stat;
-        else
-          for (i64 k = 0; k < n; ++k) sy[k] += grad[k] * grad[k] / stat[k];
-      }
+        sy += only(grad * grad / stat, lanes);
+      });
       squares[2 * block] = hsum(sw);
       squares[2 * block + 1] = hsum(sy);
     });
@@ -170,7 +205,11 @@ KERNEL_WITH_SCRATCH(adafactor, adafactor_detail::plain_scratch) {
     f32* to = c.out<f32>(0) + b * N;
     const f32 size = step_size(lr, of_w, of_y, N, limits);
     c.parallel(blocks, [&](i64 block, i32) {
-      for (i64 i = block * kBlock; i < smaller(N, (block + 1) * kBlock); ++i) to[i] = w[i] - size * (g[i] / __builtin_sqrtf(v[i]));
+      const i64 start = block * kBlock;
+      each_lanes(smaller(kBlock, N - start), [&](i64 d, auto lanes) {
+        const i64 i = start + d;
+        put(to + i, fetch(w + i, lanes) - size * (fetch(g + i, lanes) / vsqrt(fetch(v + i, lanes))), lanes);
+      });
     });
   }
 }

@@ -1,5 +1,5 @@
 // adamw: one pass over parameter, gradient and both moments. Bound by memory: 28 bytes a weight.
-#include "../../native/kernel.h"
+#include "../../native/lanes.h"
 
 namespace openmoe::OPENMOE_ISA {
 namespace adamw_detail {
@@ -38,13 +38,14 @@ KERNEL_WITH_SCRATCH(adamw, adamw_detail::scratch) {
     f32* unread = reinterpret_cast<f32*>(c.scratch) + worker * kTask;  // where an output that nobody reads goes
     const auto at = [&](f32* out) { return out ? out + start : unread; };
     const adamw_detail::Block block{w + start, g + start, m + start, v + start, at(to), at(to_m), at(to_v)};
-    for (i64 i = 0; i < count; ++i) {
-      const f32 grad = block.g[i], old = block.w[i];
-      const f32 a = beta1 * block.m[i] + (1 - beta1) * grad, b = beta2 * block.v[i] + (1 - beta2) * grad * grad;
-      block.to_m[i] = a;
-      block.to_v[i] = b;
-      block.to[i] = old - lr * (a * first / (__builtin_sqrtf(b * second) + eps) + decay * old);
-    }
+    each_lanes(count, [&](i64 i, auto lanes) {
+      const vf grad = fetch(block.g + i, lanes), old = fetch(block.w + i, lanes);
+      const vf a = beta1 * fetch(block.m + i, lanes) + (1 - beta1) * grad;
+      const vf b = beta2 * fetch(block.v + i, lanes) + (1 - beta2) * grad * grad;
+      put(block.to_m + i, a, lanes);
+      put(block.to_v + i, b, lanes);
+      put(block.to + i, old - lr * (a * first / (vsqrt(b * second) + eps) + decay * old), lanes);
+    });
   });
 }
 

@@ -76,8 +76,10 @@ inline bool any_above(vf a, vf b) {
 #endif
 }
 
-// Raises the shift of the queries whose largest score went beyond the slack, and rescales what they summed.
-template <int Vectors> static __attribute__((noinline)) void raise(const Queries& x, const vf (&top)[Vectors], i64 deep) {
+// Raises the shift of the queries whose largest score went beyond the slack, and rescales what they summed and the weights of `done`
+// keys that are still to be summed.
+template <int Vectors>
+static __attribute__((noinline)) void raise(const Queries& x, const vf (&top)[Vectors], i64 deep, f32* weights, i64 done) {
   vf factor[Vectors];
   for (int j = 0; j < Vectors; ++j) {
     const vf before = load(x.shift + j * kLanes), after = top[j] > before + kSlack ? top[j] : before;
@@ -88,11 +90,15 @@ template <int Vectors> static __attribute__((noinline)) void raise(const Queries
   for (i64 d = 0; d < deep; ++d) {
     for (int j = 0; j < Vectors; ++j) store(x.y + d * kWide + j * kLanes, load(x.y + d * kWide + j * kLanes) * factor[j]);
   }
+  for (i64 i = 0; i < done; ++i) {
+    for (int j = 0; j < Vectors; ++j) store(weights + i * kWide + j * kLanes, load(weights + i * kWide + j * kLanes) * factor[j]);
+  }
 }
 
-// Weights of a panel of keys: 2^(score − shift), 0 where unseen.
+// Weights of a panel of keys, behind those of `done` keys: 2^(score − shift), 0 where unseen.
 template <int Vectors, bool Masked>
-static void weigh(const Queries& x, const Shape& shape, const f32* k, const i32* key_segment, i64 key, f32* weights) {
+static void weigh(const Queries& x, const Shape& shape, const f32* k, const i32* key_segment, i64 key, f32* all, i64 done) {
+  f32* weights = all + done * kWide;
   Sums<Vectors> score;
   score.clear();
   score.multiply(shape.size, {k, shape.deep, 1}, x.q, kWide);
@@ -111,7 +117,7 @@ static void weigh(const Queries& x, const Shape& shape, const f32* k, const i32*
   }
   bool above = false;
   for (int j = 0; j < Vectors; ++j) above |= any_above(top[j], load(x.shift + j * kLanes) + kSlack);
-  if (__builtin_expect(above, false)) raise<Vectors>(x, top, shape.deep);
+  if (__builtin_expect(above, false)) raise<Vectors>(x, top, shape.deep, all, done);
   vf total[Vectors] = {};
   score.each([&](vf& sum, int i, int j) {
     sum = vexp2(sum - load(x.shift + j * kLanes));
@@ -170,13 +176,14 @@ static void add_keys(const State& s, const Shape& shape, const Head& head, Keys&
     const i64 key = t.key + p * kRows;
     const f32* k = s.k + p * kRows * shape.deep;
     const i32* segment = s.key_segment + p * kRows;
-    f32* weights = s.weights + p * kRows * kWide;
+    f32* weights = s.weights + first * kRows * kWide;
+    const i64 done = (p - first) * kRows;
     const bool all = sight(t, p, mine, low, high) == Sight::all;
     if (key <= half) {
       middle = p + 1;
-      (all ? weigh<2, false> : weigh<2, true>)(both, shape, k, segment, key, weights);
+      (all ? weigh<2, false> : weigh<2, true>)(both, shape, k, segment, key, weights, done);
     } else {
-      weigh<1, true>(later, shape, k, segment, key, weights + kLanes);
+      weigh<1, true>(later, shape, k, segment, key, weights + kLanes, done);
     }
   }
   const f32* weights = s.weights + first * kRows * kWide;

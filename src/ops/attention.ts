@@ -87,6 +87,7 @@ rules(attentionOp, {
   cases: [
     { about: 'causal', inputs: plain(2, 19, 24), attrs: { heads: 3, scale: 1 }, tolerance: 5e-5 },
     { about: 'segments and padding', inputs: segmented(), attrs: { heads: 2, scale: 0.5 }, tolerance: 5e-5 },
+    { about: 'a segment that begins late, and scores that grow', inputs: late(), attrs: { heads: 1, scale: 1 }, tolerance: 5e-5 },
     { about: 'one query of a cache', inputs: cached(), attrs: { heads: 2, scale: 1 }, tolerance: 5e-5 },
     { about: 'head of 64, longer than a tile', inputs: plain(1, 150, 64), attrs: { heads: 1, scale: 0.125 }, tolerance: 5e-5 },
   ],
@@ -130,6 +131,21 @@ function plain(rows: number, length: number, features: number) {
 function segmented() {
   const segments = exact('i32', [2, 9], [1, 1, 1, 2, 2, 2, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
   return { q: f(2, 9, 16), k: f(2, 9, 16), v: f(2, 9, 16), querySegments: segments, keySegments: segments, start: exact('i32', [], [0]) };
+}
+/** The largest scores come last: what was summed before them must shrink. */
+function late() {
+  const features = 8;
+  const rising = exact(
+    'f32',
+    [1, 44, features],
+    Array.from({ length: 44 * features }, (_, n) => 0.1 * Math.floor(n / features) + 0.3 * Math.sin(n)),
+  );
+  const segments = exact(
+    'i32',
+    [1, 44],
+    Array.from({ length: 44 }, (_, n) => (n < 21 ? 1 : 2)),
+  );
+  return { q: rising, k: rising, v: f(1, 44, features), querySegments: segments, keySegments: segments, start: exact('i32', [], [0]) };
 }
 function cached() {
   const filled = exact('i32', [1, 12], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);

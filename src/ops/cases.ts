@@ -10,4 +10,4 @@ export const shifted = (shift: number, ...shape: number[]): Fill => ({ shape, dt
 /** Integers in [0, below). */
 export const i = (below: number, ...shape: number[]): Fill => ({ shape, dtype: 'i32', below });
 /** These values. */
-export const exact = (dtype: 'f32' | 'i32', shape: readonly number[], values: readonly number[]): Fill => ({ shape, dtype, values });
+export const exact = (dtype: Fill['dtype'], shape: readonly number[], values: readonly number[]): Fill => ({ shape, dtype, values });

@@ -1,6 +1,6 @@
 // matmul: y[…,M,N] = a[…,M,K]·b[…,K,N], either operand transposed. Bound by the multipliers: 80–92 % of the FMA peak of two Zen 5
 // cores for M, N, K >= 256; for one row by reading b, at nine tenths of the memory bandwidth where b is not transposed.
-#include "../../native/gemm.h"
+#include "../../native/narrow.h"
 
 namespace openmoe::OPENMOE_ISA {
 
@@ -25,11 +25,19 @@ template <class P, class A, class B, class C> void multiply_all(const Call& c) {
   });
 }
 
+inline bool run_narrow(const Call& c) {
+  const bool plain = c.ins[0].rank == 2 && c.attrs[0] == 0 && c.attrs[1] == 0 && c.ins[0].dtype == DType::f32 && c.ins[1].dtype == DType::f32;
+  if (!plain || !is_narrow(c.dim(0, 0), c.dim(1, 1))) return false;
+  multiply_narrow(c.dim(0, 0), c.dim(1, 1), c.dim(0, 1), c.in<f32>(0), c.in<f32>(1), c.out<f32>(0));
+  return true;
+}
+
 }  // namespace matmul_detail
 
 static size_t matmul_scratch(const Call& c) { return c.threads() * kMultiplyScratch * sizeof(f32); }
 
 KERNEL_WITH_SCRATCH(matmul, matmul_scratch) {
+  if (matmul_detail::run_narrow(c)) return;
   by_product_type(c.ins[0], c.ins[1], c.outs[0], [&](auto t) {
     using T = decltype(t);
     matmul_detail::multiply_all<typename T::Product, typename T::A, typename T::B, typename T::C>(c);

@@ -60,6 +60,12 @@ rules(matmulOp, {
     { about: 'bᵀ', inputs: { a: f(3, 130), b: f(67, 130) }, attrs: { transA: 0, transB: 1, bf16: 0 } },
     { about: 'aᵀ bᵀ', inputs: { a: f(13, 7), b: f(29, 13) }, attrs: { transA: 1, transB: 1, bf16: 0 } },
     { about: 'one row', inputs: { a: f(1, 31), b: f(31, 33) }, attrs: { transA: 0, transB: 0, bf16: 0 } },
+    {
+      about: 'few rows and columns, deep',
+      inputs: { a: f(3, 700), b: f(700, 23) },
+      attrs: { transA: 0, transB: 0, bf16: 0 },
+      tolerance: 5e-5,
+    },
     { about: 'no rows', inputs: { a: f(0, 31), b: f(31, 3) }, attrs: { transA: 0, transB: 0, bf16: 0 } },
     { about: 'nothing to sum', inputs: { a: f(4, 0), b: f(0, 3) }, attrs: { transA: 0, transB: 0, bf16: 0 } },
     { about: 'bf16', inputs: { a: half(37, 19), b: half(19, 53) }, attrs: { transA: 0, transB: 0, bf16: 0 } },

@@ -1,6 +1,6 @@
 // reduce_sum, reduce_max. Bound by memory reads. Adjacent axes are joined to (outer, folded, inner); other patterns walk.
 // Sums run over blocks of fixed size whose partial results are added in order: the same bits for any number of threads.
-#include "../../native/vector-math.h"
+#include "../../native/lanes.h"
 
 namespace openmoe::OPENMOE_ISA {
 namespace reduce_detail {
@@ -62,25 +62,47 @@ template <class T, template <class> class F> void walk(const Call& c) {
   }
 }
 
-// Rows folded to one number each: eight running results that join in a fixed order.
+// A register of T; maxima compare, sums add.
+template <class T> struct Register { typedef T type __attribute__((vector_size(kLanes * 4), may_alias, aligned(4))); };
+template <class V> inline V join(V a, V b, Sum<f32>) { return a + b; }
+template <class V> inline V join(V a, V b, Max<f32>) { return (a > b) | (a != a) ? a : b; }
+
+// Rows folded to one number each: four running registers that join in a fixed order, then lane by lane.
 template <class T, template <class> class F> T fold_row(const T* x, i64 n) {
-  constexpr i64 kChains = 16;
-  T part[kChains];
-  for (i64 k = 0; k < kChains; ++k) part[k] = F<T>::zero();
+  using V = typename Register<T>::type;
+  V part[4];
+  for (V& p : part) p = V{} + F<T>::zero();
   i64 i = 0;
-  for (; i + kChains <= n; i += kChains)
-    for (i64 k = 0; k < kChains; ++k) part[k] = F<T>::join(part[k], x[i + k]);
-  for (i64 k = 0; i + k < n; ++k) part[k] = F<T>::join(part[k], x[i + k]);
-  for (i64 step = kChains / 2; step > 0; step /= 2)
-    for (i64 k = 0; k < step; ++k) part[k] = F<T>::join(part[k], part[k + step]);
-  return part[0];
+  for (; i + 4 * kLanes <= n; i += 4 * kLanes)
+#pragma GCC unroll 4
+    for (i64 k = 0; k < 4; ++k) {
+      __builtin_prefetch(x + i + k * kLanes + kAhead);
+      part[k] = join(part[k], *reinterpret_cast<const V*>(x + i + k * kLanes), F<f32>{});
+    }
+  for (; i + kLanes <= n; i += kLanes) part[0] = join(part[0], *reinterpret_cast<const V*>(x + i), F<f32>{});
+  const V all = join(join(part[0], part[1], F<f32>{}), join(part[2], part[3], F<f32>{}), F<f32>{});
+  T result = all[0];
+  for (int k = 1; k < kLanes; ++k) result = F<T>::join(result, all[k]);
+  for (; i < n; ++i) result = F<T>::join(result, x[i]);
+  return result;
 }
 
 // Rows of `step` numbers folded into one row of `width`, in order.
 template <class T, template <class> class F> void fold_columns(const T* x, i64 rows, i64 step, T* y, i64 width) {
-  for (i64 i = 0; i < width; ++i) y[i] = F<T>::zero();
+  using V = typename Register<T>::type;
+  i64 i = 0;
+  for (; i + 4 * kLanes <= width; i += 4 * kLanes) {
+    V sum[4];
+    for (V& s : sum) s = V{} + F<T>::zero();
+    for (i64 r = 0; r < rows; ++r)
+#pragma GCC unroll 4
+      for (i64 k = 0; k < 4; ++k) sum[k] = join(sum[k], *reinterpret_cast<const V*>(x + r * step + i + k * kLanes), F<f32>{});
+    for (i64 k = 0; k < 4; ++k) *reinterpret_cast<V*>(y + i + k * kLanes) = sum[k];
+  }
+  if (i == width) return;
+  for (i64 j = i; j < width; ++j) y[j] = F<T>::zero();
   for (i64 r = 0; r < rows; ++r)
-    for (i64 i = 0; i < width; ++i) y[i] = F<T>::join(y[i], x[r * step + i]);
+    for (i64 j = i; j < width; ++j) y[j] = F<T>::join(y[j], x[r * step + j]);
 }
 
 template <class T, template <class> class F> void reduce(const Call& c) {

@@ -1,5 +1,6 @@
 // rope: rotary positions. Bound by memory; angles are made once per position and shared by heads and rows.
 #include "../../native/lanes.h"
+#include "../../native/rotary.h"
 
 namespace openmoe::OPENMOE_ISA {
 namespace rope_detail {
@@ -7,38 +8,9 @@ namespace rope_detail {
 constexpr i64 kRows = 16;
 
 inline i64 half(const Call& c) { return c.dim(0, 1) / c.index_attr(0) / 2; }
-inline size_t scratch(const Call& c) { return sizeof(f32) * half(c) * (1 + 2 * c.dim(0, 0)); }
-
-// θ^(−j/n): powers of step = θ^(−1/n), which bisection finds to the last bit of a double.
-inline void frequencies(f32* to, i64 n, double theta) {
-  double low = 0, high = 1 > 1 / theta ? 1 : 1 / theta;
-  for (int i = 0; i < 64; ++i) {
-    const double mid = (low + high) / 2;
-    double power = 1;
-    for (i64 j = 0; j < n; ++j) power *= mid;
-    (power > 1 / theta ? high : low) = mid;
-  }
-  const double step = (low + high) / 2;
-  double value = 1;
-  for (i64 j = 0; j < n; ++j) {
-    to[j] = static_cast<f32>(value);
-    value *= step;
-  }
-}
-
-// sin and cos of x by reduction to [−π/4, π/4] in double precision and Taylor's polynomials.
-inline void sine_cosine(double x, f32* s, f32* co) {
-  const double turns = x * 0.63661977236758134308;  // 2/π
-  const double nearest = __builtin_floor(turns + 0.5);
-  const i64 quadrant = static_cast<i64>(nearest) & 3;
-  const double r = (x - nearest * 1.57079632679489655800) - nearest * 6.12323399573676603587e-17;
-  const double q = r * r;
-  const double sine = r * (1 + q * (-1.0 / 6 + q * (1.0 / 120 + q * (-1.0 / 5040 + q * (1.0 / 362880 - q / 39916800)))));
-  const double cosine = 1 + q * (-0.5 + q * (1.0 / 24 + q * (-1.0 / 720 + q * (1.0 / 40320 - q / 3628800))));
-  const double ss = quadrant & 1 ? cosine : sine, cc = quadrant & 1 ? sine : cosine;
-  *s = static_cast<f32>(quadrant & 2 ? -ss : ss);
-  *co = static_cast<f32>(quadrant == 1 || quadrant == 2 ? -cc : cc);
-}
+// A row of the table: whole registers.
+inline i64 row_step(const Call& c) { return round_up(half(c), kLanes); }
+inline size_t scratch(const Call& c) { return sizeof(f32) * row_step(c) * (1 + 2 * c.dim(0, 0)); }
 
 }  // namespace rope_detail
 
@@ -51,10 +23,9 @@ KERNEL_WITH_SCRATCH(rope, rope_detail::scratch) {
   f32* inverse = reinterpret_cast<f32*>(c.scratch);
   frequencies(inverse, n, c.attrs[1]);
   const double sign = c.attrs[2];
-  f32* angles = inverse + n;  // [rows][2][n] sines and cosines
-  const auto fill = [&](i64 position, f32* to) {
-    for (i64 j = 0; j < n; ++j) sine_cosine(sign * position * static_cast<double>(inverse[j]), to + j, to + n + j);
-  };
+  const i64 step = row_step(c);
+  f32* angles = inverse + step;  // [rows][2][step] sines and cosines
+  const auto fill = [&](i64 position, f32* to) { angles_of(sign * static_cast<double>(position), inverse, n, to, to + step); };
   // Rows of a batch repeat their positions: each is worked out once where they are fewer than the rows.
   i64 low = 0, high = -1;
   for (i64 row = 0; row < N; ++row) {
@@ -64,13 +35,13 @@ KERNEL_WITH_SCRATCH(rope, rope_detail::scratch) {
   const bool shared = low == 0 && high < N;
   if (shared)
     c.parallel(ceil_div(high + 1, kRows), [&](i64 task, i32) {
-      for (i64 p = task * kRows; p < smaller(high + 1, (task + 1) * kRows); ++p) fill(p, angles + 2 * n * p);
+      for (i64 p = task * kRows; p < smaller(high + 1, (task + 1) * kRows); ++p) fill(p, angles + 2 * step * p);
     });
   const bool around = goes_around(N * D * static_cast<i64>(sizeof(f32)), n);
   c.parallel(ceil_div(N, kRows), [&](i64 task, i32) {
     for (i64 row = task * kRows; row < smaller(N, (task + 1) * kRows); ++row) {
-      f32* sines = angles + 2 * n * (shared ? positions[row] : row);
-      const f32* cosines = sines + n;
+      f32* sines = angles + 2 * step * (shared ? positions[row] : row);
+      const f32* cosines = sines + step;
       if (!shared) fill(positions[row], sines);
       for (i64 h = 0; h < heads; ++h) {
         const f32* from = x + row * D + h * 2 * n;

@@ -39,6 +39,19 @@ rules(topkOp, {
     { about: 'two of eight', inputs: { x: f(33, 8) }, attrs: { k: 2 } },
     { about: 'all of five', inputs: { x: f(7, 5) }, attrs: { k: 5 } },
     { about: 'ties', inputs: { x: exact('f32', [2, 4], [0, 0, 0, 0, 1, 2, 2, 1]) }, attrs: { k: 2 }, kink: true },
+    { about: 'long rows', inputs: { x: f(3, 117) }, attrs: { k: 2 } },
+    {
+      about: 'long rows with a tie, with a NaN, and at the end',
+      inputs: {
+        x: exact(
+          'f32',
+          [3, 70],
+          Array.from({ length: 210 }, (_, i) => (i === 100 ? NaN : i % 70 < 33 ? -1 : (i % 7) + (i === 209 ? 9 : 0))),
+        ),
+      },
+      attrs: { k: 1 },
+      kink: true,
+    },
   ],
 });
 /** values and indices [N,k] of the k largest entries of x [N,E]. */

@@ -133,8 +133,8 @@ const MEASURE: Readonly<Record<Part, (executor: CpuExecutor, wanted: Wanted) => 
   async *kernels(executor, { filter, dtype }) {
     for await (const row of benchKernels(executor, filter, dtype)) yield { row };
   },
-  async *decode(executor, { filter }) {
-    for await (const row of benchDecode(executor, filter)) yield { row };
+  async *decode(executor, { filter, dtype }) {
+    for await (const row of benchDecode(executor, filter, dtype)) yield { row };
   },
   async *tokenizers(executor, { filter, corpus }) {
     for await (const row of benchTokenizers(executor, await corpus(), filter)) yield { row };
@@ -148,7 +148,7 @@ const MEASURE: Readonly<Record<Part, (executor: CpuExecutor, wanted: Wanted) => 
 const TYPES: Readonly<Record<Part, readonly Precision[]>> = {
   kernels: ['f32', 'bf16'],
   step: ['f32', 'bf16'],
-  decode: ['f32'],
+  decode: PRECISIONS,
   tokenizers: [],
 };
 

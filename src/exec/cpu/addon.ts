@@ -21,6 +21,8 @@ export interface Addon {
   alloc(bytes: number): ArrayBuffer;
   load(engine: Engine, words: Float64Array, names: readonly string[]): { handle: Handle; arena: ArrayBuffer; scratch: number };
   run(engine: Engine, handle: Handle, buffers: readonly ArrayBuffer[]): Promise<boolean>;
+  /** The same on this thread. */
+  runNow(engine: Engine, handle: Handle, buffers: readonly ArrayBuffer[]): void;
   cancel(handle: Handle): void;
   profile(handle: Handle): Float64Array;
   record(handle: Handle): void;

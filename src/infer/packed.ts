@@ -1,0 +1,97 @@
+/** A model's matrices packed for inference: merged where they are read together, 16, 8 or 4 bits a weight.   H hidden, D = heads · head size, F inner, V vocabulary. */
+import {
+  type Buffer,
+  type Buffers,
+  concat,
+  type Executor,
+  type Model,
+  packWeights,
+  type PackedBits,
+  packedShape,
+  type Program,
+  reshape,
+  type Shape,
+  trace,
+} from './vocabulary.ts';
+
+/** Weights by path: packed matrices, and the rest (embedding, norms, routers) in f32. */
+export interface PackedModel {
+  readonly bits: PackedBits;
+  readonly buffers: Buffers;
+}
+
+/** What inference may read weights from. */
+export type Weights = Buffers | PackedModel;
+export const isPacked = (weights: Weights): weights is PackedModel => typeof weights['bits'] === 'number';
+
+/** One packed matrix, or one for each expert, and the parameters whose columns it joins. */
+export interface PackedMatrix {
+  readonly path: string;
+  readonly from: readonly string[];
+  /** [E,K,N]. */
+  readonly matrices: Shape;
+  readonly sections: number;
+}
+
+const MERGED: readonly (readonly [RegExp, (at: string) => PackedMatrix['from'], string, number])[] = [
+  [/^(.*\.attention\.)query$/, (at) => [`${at}query`, `${at}key`, `${at}value`], 'qkv', 1],
+  [/^(.*\.(?:mlp|extra|experts)\.)gate$/, (at) => [`${at}gate`, `${at}up`], 'expand', 3],
+  [/^(.*\.(?:mlp|extra|experts)\.)down$/, (at) => [`${at}down`], 'down', 1],
+  [/^(.*\.attention\.)out$/, (at) => [`${at}out`], 'out', 1],
+  [/^()head$/, () => ['head'], 'head', 1],
+];
+
+/** Every packed matrix of a model, in the order in which a token meets them. */
+export function packedMatrices(model: Model): PackedMatrix[] {
+  const shapes = new Map(model.list.map((p) => [p.path, p.shape]));
+  return model.list.flatMap(({ path }) => {
+    const rule = MERGED.find(([pattern]) => pattern.test(path));
+    if (!rule) return [];
+    const [pattern, sources, name, sections] = rule;
+    const at = pattern.exec(path)![1]!;
+    const from = sources(at);
+    const [first] = from.map((p) => shapes.get(p)!);
+    const cols = from.reduce((n, p) => n + shapes.get(p)!.at(-1)!, 0);
+    return [{ path: at + name, from, matrices: [first!.length === 3 ? first![0]! : 1, first!.at(-2)!, cols], sections }];
+  });
+}
+
+/** Shape of a packed matrix in memory, i8. */
+export const shapeOfPacked = ({ matrices, sections }: PackedMatrix, bits: PackedBits): Shape =>
+  packedShape('pack_weights', { bits, matrices, sections });
+
+/** Paths of the parameters that stay as they are. */
+export function plainPaths(model: Model): string[] {
+  const packed = new Set(packedMatrices(model).flatMap((m) => m.from));
+  return model.list.map((p) => p.path).filter((path) => !packed.has(path));
+}
+
+/** Packs the weights that `source` gives by path; each may be let go once its matrix is packed. */
+export async function packModel(
+  model: Model,
+  executor: Executor,
+  source: (path: string) => Buffer,
+  bits: PackedBits,
+): Promise<PackedModel> {
+  const buffers: Record<string, Buffer> = Object.fromEntries(plainPaths(model).map((path) => [path, source(path)]));
+  for (const matrix of packedMatrices(model)) {
+    const inputs = Object.fromEntries(matrix.from.map((path) => [path, source(path)]));
+    const packed = executor.zeros({ dtype: 'i8', shape: shapeOfPacked(matrix, bits) });
+    const program = await executor.load(packing(matrix, inputs, bits));
+    await program.run({ ...inputs, packed });
+    program.close();
+    buffers[matrix.path] = packed;
+  }
+  return { bits, buffers };
+}
+
+function packing(matrix: PackedMatrix, inputs: Buffers, bits: PackedBits): Program {
+  const specs = Object.fromEntries(matrix.from.map((path) => [path, { shape: inputs[path]!.shape, dtype: inputs[path]!.dtype }]));
+  const target = { packed: { dtype: 'i8', shape: shapeOfPacked(matrix, bits), role: 'state' } } as const;
+  return trace(`pack ${matrix.path}`, { ...specs, ...target }, (args) => {
+    const parts = matrix.from.map((path) => args[path]!);
+    const joined = parts.length === 1 ? parts[0]! : concat(parts, parts[0]!.shape.length - 1);
+    const packed = packWeights(reshape(joined, [...matrix.matrices]), { bits, sections: matrix.sections });
+    return { results: { packed }, updates: { packed: 'packed' } };
+  });
+}
