@@ -1,28 +1,21 @@
 /** The parts of a step one by one, on the shapes of the peers' kernels. Their names and units of a row: M×N×K, or as said. */
 import {
-  add,
   attention,
   attentionGrad,
   cast,
   type CpuExecutor,
-  gatedProduct,
-  gather,
   gradient,
   groupedMatmul,
   linearCrossEntropy,
   matmul,
   mul,
-  rmsNorm,
-  rope,
-  scalar,
-  softmax,
   sum,
-  topk,
 } from '../infer/index.ts';
 import { f, i, type Kernel, measureKernels, operandIn, type Products } from './kernel.ts';
 import type { Precision } from './measure.ts';
+import { MEMORY_KERNELS } from './memory-kernels.ts';
 import { moeLayers } from './moe-layer.ts';
-import type { Likeness, Row } from './row.ts';
+import type { Row } from './row.ts';
 
 const product = (dtype: Products, [M, N, K]: readonly [number, number, number], layout: 'NN' | 'NT' | 'TN'): Kernel => {
   const [transA, transB] = [layout === 'TN', layout === 'NT'];
@@ -117,18 +110,6 @@ const crossEntropy = (dtype: Products, T: number, D: number, V: number): Kernel 
   like: { name: 'cross_entropy', rows: T, hidden: D, vocab: V },
 });
 
-/** Shapes of all operands. */
-const memoryBound = (name: string, specs: Kernel['specs'], build: Kernel['build'], like?: Likeness): Kernel => ({
-  name,
-  shape: Object.values(specs)
-    .map((s) => s.shape.join('×') || '1')
-    .join(' '),
-  dtype: 'f32',
-  specs,
-  build,
-  ...(like && { like }),
-});
-
 const EXPERTS = [
   [256, 1536],
   [768, 6144],
@@ -155,14 +136,7 @@ const KERNELS: readonly Kernel[] = [
   ...attentionOf(4, 512, 12, 64),
   ...attentionOf(1, 2048, 12, 64),
   ...attentionOf(1, 4096, 12, 128),
-  memoryBound('rms norm', { x: f(8192, 768), scale: f(768) }, ({ x, scale }) => ({ y: rmsNorm(x!, scale!, { eps: 1e-6 }) })),
-  memoryBound('gated product', { g: f(4096, 4096), u: f(4096, 2048) }, ({ g, u }) => ({ y: gatedProduct(g!, u!) })),
-  memoryBound('rope', { x: f(8192, 768), positions: i(8192) }, ({ x, positions }) => ({
-    y: rope(x!, positions!, { heads: 12, theta: 1e4 }),
-  })),
-  memoryBound('fused elementwise', { a: f(4096, 2048), b: f(4096, 2048) }, ({ a, b }) => ({ y: add(mul(a!, b!), scalar(1)) })),
-  memoryBound('embedding', { x: f(32_128, 768), ids: i(8192) }, ({ x, ids }) => ({ y: gather(x!, ids!) })),
-  memoryBound('router softmax and top 2', { x: f(8192, 16) }, ({ x }) => ({ ...topk(softmax(x!), 2) })),
+  ...MEMORY_KERNELS,
 ];
 
 const title = ({ name, shape }: Kernel): string => `${name} ${shape}`;
