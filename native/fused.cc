@@ -120,13 +120,6 @@ inline const f32* side_by_side(const f32* source, i64 stride, i64 n, f32* copy) 
   }
   return copy;
 }
-// Is the result stored around the caches? Not where it overwrites an operand, whose lines are at hand.
-inline bool result_goes_around(const Call& c, i64 inner) {
-  for (i32 n = 0; n < c.in_count; ++n)
-    if (c.ins[n].data == c.outs[0].data) return false;
-  return goes_around(c.outs[0].size() * static_cast<i64>(sizeof(f32)), inner);
-}
-
 // Runs every step over n lanes; the last one writes the result, or a register that is then copied around the caches.
 inline void run_steps(const Call& c, const Chain& ch, const void** at, f32* registers, f32* out, i64 n, bool around) {
   int word = ch.first_step;
@@ -158,7 +151,7 @@ KERNEL_WITH_SCRATCH(fused, fused_detail::scratch) {
   const i64 inner = axes.dims[last], outer = total / inner;
   const i64 blocks = ceil_div(inner, kBlock), pieces = outer * blocks;
   const i64 per_task = larger<i64>(1, kTask / smaller(inner, kBlock));
-  const bool around = result_goes_around(c, inner);
+  const bool around = goes_around(c, 0, inner);
 
   c.parallel(ceil_div(pieces, per_task), [&](i64 task, i32 worker) {
     char* own = c.scratch + memory.shared + worker * memory.per_worker;

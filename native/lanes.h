@@ -38,8 +38,13 @@ template <class T, class N> inline vf fetch(const T* p, N lanes) {
 // Results of so many bytes do not stay in the caches until they are read again. A plain store would first read the line it
 // overwrites: a third more traffic than needed where as much is read as written.
 constexpr i64 kAroundBytes = i64{16} << 20;
-// May rows of `width` results, `bytes` in all, be stored around the caches?
-inline bool goes_around(i64 bytes, i64 width) { return bytes >= kAroundBytes && width % kLanes == 0; }
+// Is a result, written in runs of `width`, stored around the caches? Not where it overwrites an operand, whose lines are at hand.
+inline bool goes_around(const Call& c, int out, i64 width) {
+  const Array& y = c.outs[out];
+  for (i32 n = 0; n < c.in_count; ++n)
+    if (c.ins[n].data == y.data) return false;
+  return y.data && y.size() * kDTypeBytes[static_cast<i32>(y.dtype)] >= kAroundBytes && width % kLanes == 0;
+}
 // Stores around the caches are seen by others only after a fence: at the end of each task that made some.
 inline void settle(bool around) {
 #if defined(__AVX2__)

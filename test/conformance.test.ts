@@ -1,7 +1,7 @@
 /** Every executor computes every case of every op as the reference does. */
 import { describe, expect, test } from 'vitest';
-import { type Case, type Executor, isFloat, loadAddon, openCpu, openRef, opNames, type Program, rulesOf } from '../src/exec/index.ts';
-import { distance, evaluate, gradientProgram, numbersOf, programOf } from './support.ts';
+import { type Case, isFloat, openRef, opNamed, opNames, type Program, rulesOf } from '../src/exec/index.ts';
+import { distance, evaluate, executors, gradientProgram, inPlaceProgram, numbersOf, programOf } from './support.ts';
 
 const ref = openRef();
 
@@ -9,30 +9,6 @@ test('every op has a case, or is checked through the op that it is the gradient 
   const without = opNames().filter((op) => rulesOf(op).cases.length === 0);
   expect(without).toEqual(['attention_grad']);
 });
-
-/** Executors on this machine, by what the test calls them. */
-function executors(): [string, () => Executor][] {
-  try {
-    const present = loadAddon()
-      .info()
-      .isas.filter((i) => i.present)
-      .map((i) => i.name);
-    return present.map((isa) => [`cpu, ${isa}`, () => withIsa(isa)]);
-  } catch (error) {
-    console.log(`skipped: ${String(error)}`);
-    return [];
-  }
-}
-function withIsa(isa: string): Executor {
-  const before = process.env['OPENMOE_ISA'];
-  process.env['OPENMOE_ISA'] = isa;
-  try {
-    return openCpu({ threads: 2 });
-  } finally {
-    if (before === undefined) delete process.env['OPENMOE_ISA'];
-    else process.env['OPENMOE_ISA'] = before;
-  }
-}
 
 describe.each(executors())('%s', (_, open) => {
   const executor = open();
@@ -42,6 +18,12 @@ describe.each(executors())('%s', (_, open) => {
       const numbers = numbersOf(program, c);
       const [got, want] = [await evaluate(executor, program, numbers), await evaluate(ref, program, numbers)];
       for (const k of Object.keys(want)) expect(distance(got[k]!, want[k]!), k).toBeLessThan(allowed(program, k, c.tolerance ?? 1e-5));
+    });
+
+  for (const op of opNames().filter((name) => opNamed(name)!.definition.inPlace))
+    test.each(rulesOf(op).cases.map((c) => [c.about, c] as const))(`${op} in place has the same bytes: %s`, async (__, c) => {
+      const numbers = numbersOf(programOf(op, c), c);
+      expect(await evaluate(executor, inPlaceProgram(op, c), numbers)).toEqual(await evaluate(executor, programOf(op, c), numbers));
     });
 
   for (const op of opNames().filter((name) => rulesOf(name).vjp))

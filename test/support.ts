@@ -8,6 +8,7 @@ import {
   type Fill,
   gradient,
   mul,
+  neg,
   opNamed,
   rulesOf,
   sizeOf,
@@ -19,6 +20,8 @@ import {
   type Program,
   type Numbers as Given,
   isFloat,
+  loadAddon,
+  openCpu,
 } from '../src/exec/index.ts';
 import { apply } from '../src/graph/index.ts';
 
@@ -52,6 +55,14 @@ const outputsOf = (op: string, args: Readonly<Record<string, Tensor>>, c: Case):
 /** One op as a program that overwrites nothing. */
 export const programOf = (op: string, c: Case): Program =>
   trace(`${op}: ${c.about}`, specsOf(c), (args) => ({ results: outputsOf(op, args, c) }));
+
+/** The same where the op may take over the memory of operands. */
+export const inPlaceProgram = (op: string, c: Case): Program =>
+  trace(`${op} in place: ${c.about}`, specsOf(c), (args) => {
+    const fresh = Object.values(opNamed(op)!.definition.inPlace ?? {});
+    const copied = (x: Tensor): Tensor => cast(neg(neg(cast(x, 'f32'))), x.dtype as 'f32' | 'bf16');
+    return { results: outputsOf(op, { ...args, ...Object.fromEntries(fresh.map((k) => [k, copied(args[k]!)])) }, c) };
+  });
 
 export const decomposedProgram = (op: string, c: Case): Program =>
   trace(`${op} decomposed`, specsOf(c), (args) => ({
@@ -113,4 +124,28 @@ export function distance(a: Numbers, b: Numbers): number {
     worst = Math.max(worst, Number.isNaN(d) ? Infinity : d);
   }
   return worst;
+}
+
+/** Executors on this machine, by what the test calls them. */
+export function executors(): [string, () => Executor][] {
+  try {
+    const present = loadAddon()
+      .info()
+      .isas.filter((i) => i.present)
+      .map((i) => i.name);
+    return present.map((isa) => [`cpu, ${isa}`, () => withIsa(isa)]);
+  } catch (error) {
+    console.log(`skipped: ${String(error)}`);
+    return [];
+  }
+}
+function withIsa(isa: string): Executor {
+  const before = process.env['OPENMOE_ISA'];
+  process.env['OPENMOE_ISA'] = isa;
+  try {
+    return openCpu({ threads: 2 });
+  } finally {
+    if (before === undefined) delete process.env['OPENMOE_ISA'];
+    else process.env['OPENMOE_ISA'] = before;
+  }
 }

@@ -11,8 +11,10 @@ import {
   plan,
   print,
   type Program,
+  type Tensor,
   reshape,
   rmsNorm,
+  rope,
   bytesOf,
   sum,
   trace,
@@ -51,6 +53,24 @@ describe('emit', () => {
   test('a result that overwrites an argument without being its op lands there by a copy', () => {
     const program = update();
     expect(plan(program).copies).toHaveLength(1);
+  });
+});
+
+describe('plan', () => {
+  const turned = (build: (x: Tensor, positions: Tensor) => Record<string, Tensor>): Program =>
+    trace('turned', { x: f(4, 8), w: f(8, 8), positions: { shape: [4], dtype: 'i32' } }, ({ x, w, positions }) => ({
+      results: build(matmul(x!, w!), positions!),
+    }));
+  const rotation = { heads: 1, theta: 1e4 };
+  test('an op that may work in place does where nobody else reads its operand', () => {
+    expect(plan(turned((q, positions) => ({ y: rope(q, positions, rotation) }))).bytes).toBe(4 * 32);
+    expect(plan(turned((q, positions) => ({ y: rope(q, positions, rotation), q }))).bytes).toBe(8 * 32);
+  });
+  test('but never in an argument', () => {
+    const program = trace('alone', { x: f(4, 8), positions: { shape: [4], dtype: 'i32' } }, ({ x, positions }) => ({
+      results: { y: rope(x!, positions!, rotation) },
+    }));
+    expect(plan(program).bytes).toBe(4 * 32);
   });
 });
 

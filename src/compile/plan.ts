@@ -76,8 +76,8 @@ interface Situation {
 function sharedWith(i: Instruction, value: Value, s: Situation): Block | number | undefined {
   const traits = opNamed(i.op)?.definition;
   if (traits?.view) return s.blocks.get(i.in[0]!);
-  const outputs = opNamed(i.op)?.outputs;
-  const operand = outputs && traits?.updates?.[outputs[i.out.indexOf(value)]!];
+  const name = opNamed(i.op)?.outputs[i.out.indexOf(value)];
+  const operand = name && (traits?.updates?.[name] ?? traits?.inPlace?.[name]);
   const candidates = operand ? [i.in[opNamed(i.op)!.inputs.indexOf(operand)]!] : 'steps' in i ? i.in : [];
   return candidates
     .map((id) => takeOver(id, value, s, { once: !operand && i.in.filter((x) => x === id).length > 1 }))

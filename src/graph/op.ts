@@ -32,6 +32,11 @@ export interface Traits {
   readonly splat?: boolean;
   /** Output name → operand whose memory it may overwrite; the executor does so when the operand is not needed afterwards. */
   readonly updates?: Readonly<Record<string, string>>;
+  /**
+   * Output name → operand of the same size whose memory it may take over once nobody else reads that: its kernel reads every number
+   * before it writes there. Never an argument's memory, other than `updates`.
+   */
+  readonly inPlace?: Readonly<Record<string, string>>;
 }
 
 /** A generated operand of a conformance case: values are normal unless a list or a range of integers is given. */

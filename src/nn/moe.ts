@@ -33,8 +33,9 @@ export const moe = (c: MoeConfig) => {
     apply({ router: weights, experts }, input: MoeInput) {
       const precision = input.x.dtype as FloatType;
       return throughExperts(c, weights.weight, input, (seated, sizes) => {
-        const inner = gatedProduct(groupedMatmul(seated, experts.gate, sizes), groupedMatmul(seated, experts.up, sizes)); // [T'·K,F]
-        return groupedMatmul(cast(inner, precision), experts.down, sizes, precision);
+        const into = (w: Tensor): Tensor => groupedMatmul(seated, w, sizes, precision);
+        const inner = gatedProduct(into(experts.gate), into(experts.up), precision); // [T'·K,F]
+        return groupedMatmul(inner, experts.down, sizes, precision);
       });
     },
   });

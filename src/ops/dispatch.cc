@@ -6,9 +6,6 @@ namespace dispatch_detail {
 
 constexpr i64 kRows = 64;
 
-// May [rows, D] of type X be stored around the caches?
-template <class X> bool around_of(i64 rows, i64 D) { return goes_around(rows * D * static_cast<i64>(sizeof(X)), D); }
-
 // row(s, choice) for each seat; the choice is −1 where the seat is empty.
 template <class F> void each_seat(const Call& c, const i32* assignments, i64 seats, i64 choices, bool around, F row) {
   c.parallel(ceil_div(seats, kRows), [&](i64 task, i32) {
@@ -22,7 +19,7 @@ template <class F> void each_seat(const Call& c, const i32* assignments, i64 sea
 
 template <class X> void seat_rows(const Call& c) {
   const i64 D = c.dim(0, 1), S = c.dim(1, 0), tokens = c.dim(2, 0), K = c.dim(2, 1);
-  const bool around = around_of<X>(S, D);
+  const bool around = goes_around(c, 0, D);
   each_seat(c, c.in<i32>(1), S, tokens * K, around, [&](i64 s, i64 at) {
     const X* x = c.in<X>(0) + (at < 0 ? 0 : at / K * D);
     X* y = c.out<X>(0) + s * D;
@@ -34,7 +31,7 @@ template <class X> void seat_rows(const Call& c) {
 // One row of answers: the sum over choices that have a seat, in their order; two at a time, which is how many there mostly are.
 template <class X> void add_answers(const Call& c) {
   const i64 S = c.dim(0, 0), D = c.dim(0, 1), T = c.dim(1, 0), K = c.dim(1, 1);
-  const bool around = K <= 2 && around_of<f32>(T, D);
+  const bool around = K <= 2 && goes_around(c, 0, D);
   c.parallel(ceil_div(T, kRows), [&](i64 task, i32) {
     for (i64 t = task * kRows; t < smaller(T, (task + 1) * kRows); ++t) {
       f32* y = c.out<f32>(0) + t * D;
@@ -76,7 +73,7 @@ template <class X> void to_answers(const Call& c) {
   const i32 *where = c.in<i32>(2), *assignments = c.in<i32>(3);
   X* dx = c.out<X>(0);
   f32* dweights = c.out<f32>(1);
-  const bool around = dx && around_of<X>(S, D);
+  const bool around = goes_around(c, 0, D);
   // A seat is filled by the choice that it names, and a choice reads the seat where it stands: bad values may contradict each other.
   const auto agrees = [&](i64 at) {
     const i64 s = where[at];

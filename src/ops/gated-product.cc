@@ -6,9 +6,9 @@ namespace gated_detail {
 
 constexpr i64 kTask = 16384;  // results of a task
 
-template <class F> void rows(const Call& c, i64 results, F f) {
+// f(place in u, place in a, place in b, lanes)
+template <class F> void each(const Call& c, bool around, F f) {
   const i64 N = c.dim(1, 0), width = c.dim(1, 1), per_task = larger<i64>(1, kTask / larger<i64>(1, width));
-  const bool around = goes_around(results * N * width * static_cast<i64>(sizeof(f32)), width);
   c.parallel(ceil_div(N, per_task), [&](i64 task, i32) {
     for (i64 n = task * per_task; n < smaller(N, (task + 1) * per_task); ++n) {
       const i64 at = n * width;
@@ -18,21 +18,20 @@ template <class F> void rows(const Call& c, i64 results, F f) {
   });
 }
 
-}  // namespace gated_detail
-
-KERNEL(gated_product) {
-  const f32 *g = c.in<f32>(0), *u = c.in<f32>(1);
-  f32* y = c.out<f32>(0);
-  gated_detail::rows(c, 1, [&](i64 at, i64 a, i64 b, auto n) {
+template <class X, class Y> void product(const Call& c) {
+  const X *g = c.in<X>(0), *u = c.in<X>(1);
+  Y* y = c.out<Y>(0);
+  each(c, goes_around(c, 0, c.dim(1, 1)), [&](i64 at, i64 a, i64 b, auto n) {
     const vf gate = fetch(g + b, n);
     put(y + at, fetch(g + a, n) * (gate * vsigmoid(gate)) * fetch(u + at, n), n);
   });
 }
 
-KERNEL(gated_product_grad) {
-  const f32 *g = c.in<f32>(0), *u = c.in<f32>(1), *dy = c.in<f32>(2);
-  f32 *dg = c.out<f32>(0), *du = c.out<f32>(1);
-  gated_detail::rows(c, (dg ? 2 : 0) + (du ? 1 : 0), [&](i64 at, i64 a, i64 b, auto n) {
+template <class X, class Y> void gradient(const Call& c) {
+  const X *g = c.in<X>(0), *u = c.in<X>(1);
+  const Y* dy = c.in<Y>(2);
+  X *dg = c.out<X>(0), *du = c.out<X>(1);
+  each(c, goes_around(c, dg ? 0 : 1, c.dim(1, 1)), [&](i64 at, i64 a, i64 b, auto n) {
     const vf left = fetch(g + a, n), gate = fetch(g + b, n), up = fetch(u + at, n), out = fetch(dy + at, n);
     const vf s = vsigmoid(gate), silu = gate * s, both = out * up;
     if (dg) {
@@ -41,6 +40,20 @@ KERNEL(gated_product_grad) {
     }
     if (du) put(du + at, out * left * silu, n);
   });
+}
+
+}  // namespace gated_detail
+
+KERNEL(gated_product) {
+  using namespace gated_detail;
+  const bool from = c.ins[0].dtype == DType::bf16, to = c.outs[0].dtype == DType::bf16;
+  (from ? (to ? product<bf16, bf16> : product<bf16, f32>) : to ? product<f32, bf16> : product<f32, f32>)(c);
+}
+
+KERNEL(gated_product_grad) {
+  using namespace gated_detail;
+  const bool from = c.ins[0].dtype == DType::bf16, to = c.ins[2].dtype == DType::bf16;
+  (from ? (to ? gradient<bf16, bf16> : gradient<bf16, f32>) : to ? gradient<f32, bf16> : gradient<f32, f32>)(c);
 }
 
 }  // namespace openmoe::OPENMOE_ISA

@@ -29,7 +29,7 @@ KERNEL(gather) {
   const f32* x = c.in<f32>(0);
   const i32* indices = c.in<i32>(1);
   f32* y = c.out<f32>(0);
-  const bool around = goes_around(n * width * static_cast<i64>(sizeof(f32)), width);
+  const bool around = goes_around(c, 0, width);
   c.parallel(ceil_div(n, kRows), [&](i64 task, i32) {
     for (i64 i = task * kRows; i < smaller(n, (task + 1) * kRows); ++i)
       copy_row(x + smaller<i64>(rows - 1, larger<i64>(0, indices[i])) * width, y + i * width, width, around);
@@ -56,7 +56,7 @@ KERNEL_WITH_SCRATCH(scatter_add, gather_detail::scratch) {
   for (i64 i = 0; i < n; ++i)
     if (inside(i)) sorted[begin[indices[i] / range]++] = static_cast<i32>(i);  // begin[r] is then where range r + 1 begins
 
-  const bool around = goes_around(c.outs[0].size() * static_cast<i64>(sizeof(f32)), width);
+  const bool around = goes_around(c, 0, width);
   c.parallel(ceil_div(rows, range), [&](i64 task, i32) {
     const i64 first = task * range, last = smaller(rows, first + range);
     __builtin_memset(written + first, 0, static_cast<size_t>(last - first));

@@ -37,7 +37,7 @@ KERNEL_WITH_SCRATCH(rope, rope_detail::scratch) {
     c.parallel(ceil_div(high + 1, kRows), [&](i64 task, i32) {
       for (i64 p = task * kRows; p < smaller(high + 1, (task + 1) * kRows); ++p) fill(p, angles + 2 * step * p);
     });
-  const bool around = goes_around(N * D * static_cast<i64>(sizeof(f32)), n);
+  const bool around = goes_around(c, 0, n);
   c.parallel(ceil_div(N, kRows), [&](i64 task, i32) {
     for (i64 row = task * kRows; row < smaller(N, (task + 1) * kRows); ++row) {
       f32* sines = angles + 2 * step * (shared ? positions[row] : row);

@@ -14,6 +14,7 @@ const ropeOp = op(
   { y: 'f[N,D]' },
   {
     attrs: { heads: 'count', theta: 'number', sign: 'number' },
+    inPlace: { y: 'x' },
     infer(x, { heads }: RopeAttrs) {
       const [rows, features] = x['x']!.shape as [number, number];
       if (features % (2 * heads) !== 0) throw new TypeError(`[rope] x: ${features} features are not ${heads} heads of even size`);

@@ -5,8 +5,8 @@ import { add, div, exp, log, mul, sub } from './elementwise.ts';
 import { reduceMax, reduceSum } from './reduce.ts';
 import { reshape } from './reshape.ts';
 
-const softmaxOp = op('softmax', { x: 'f[N,E]' }, { y: 'f[N,E]' });
-const gradOp = op('softmax_grad', { y: 'f[N,E]', dy: 'f[N,E]' }, { dx: 'f[N,E]' });
+const softmaxOp = op('softmax', { x: 'f[N,E]' }, { y: 'f[N,E]' }, { inPlace: { y: 'x' } });
+const gradOp = op('softmax_grad', { y: 'f[N,E]', dy: 'f[N,E]' }, { dx: 'f[N,E]' }, { inPlace: { dx: 'dy' } });
 const lseOp = op('logsumexp', { x: 'f[N,E]' }, { y: 'f[N]' });
 
 rules(softmaxOp, {
