@@ -1,6 +1,6 @@
 // Rows of kernels that are bound by memory: whole registers and a rest, and stores that go around the caches.
 #pragma once
-#include "vector-math.h"
+#include "bf16.h"
 
 namespace openmoe::OPENMOE_ISA {
 
@@ -18,6 +18,19 @@ inline void put(f32* p, vf v, Around) {
   _mm512_stream_ps(p, (__m512)v);
 #elif defined(__AVX2__)
   _mm256_stream_ps(p, (__m256)v);
+#else
+  store(p, v);
+#endif
+}
+
+inline vf get(const bf16* p, Whole) { return load(p); }
+inline vf get(const bf16* p, Around) { return load(p); }
+inline vf get(const bf16* p, i64 n) { return load_part(p, n); }
+inline void put(bf16* p, vf v, Whole) { store(p, v); }
+inline void put(bf16* p, vf v, i64 n) { store_part(p, v, n); }
+inline void put(bf16* p, vf v, Around) {
+#if defined(__AVX512F__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)round_bf16(v));
 #else
   store(p, v);
 #endif

@@ -1,5 +1,5 @@
 /** OpenMoE's feed-forward: a product of three factors with four matrices.   N rows, H hidden, F inner features. */
-import { cast, type FloatType, gatedProduct, matmul, type Tensor } from '../ops/index.ts';
+import { type FloatType, gatedProduct, matmul, type Tensor } from '../ops/index.ts';
 import { layer, scaledTruncated } from './param.ts';
 
 export interface FeedforwardConfig {
@@ -17,7 +17,8 @@ export const feedforward = ({ hidden, inner, initScale }: FeedforwardConfig) =>
     },
     /** The type of x is that of the products; the result is f32. */
     apply({ gate, up, down }, x: Tensor): Tensor {
-      const inner = gatedProduct(matmul(x, gate), matmul(x, up)); // [N,F]
-      return matmul(cast(inner, x.dtype as FloatType), down); // [N,H]
+      const dtype = x.dtype as FloatType;
+      const inner = gatedProduct(matmul(x, gate, { dtype }), matmul(x, up, { dtype })); // [N,F]
+      return matmul(inner, down); // [N,H]
     },
   });

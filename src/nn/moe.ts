@@ -34,8 +34,9 @@ export const moe = (c: MoeConfig) => {
       const padded = padTokens(cast(x, 'f32'), rows, length, zeros); // [T',H]
       const { gates, slots, balanceLoss, routerZ } = gate.apply(weights, { x: padded, mode });
       const seated = dispatch(cast(padded, precision), slots); // [T'·K,H], sorted by expert
-      const inner = gatedProduct(groupedMatmul(seated, experts.gate, slots.sizes), groupedMatmul(seated, experts.up, slots.sizes)); // [T'·K,F]
-      const answers = groupedMatmul(cast(inner, precision), experts.down, slots.sizes, precision); // [T'·K,H]
+      const each = (seats: Tensor, w: Tensor): Tensor => groupedMatmul(seats, w, slots.sizes, precision);
+      const inner = gatedProduct(each(seated, experts.gate), each(seated, experts.up)); // [T'·K,F]
+      const answers = each(inner, experts.down); // [T'·K,H]
       const y = combine(answers, gates, slots);
       return { y: unpadTokens(y, rows, length, zeros), balanceLoss, routerZ };
     },

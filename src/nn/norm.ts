@@ -18,7 +18,8 @@ export const norm = (c: NormConfig) =>
   layer({
     params: { scale: ones(c.hidden) },
     apply({ scale }, { x, mask }: NormInput): Tensor {
-      const y = rmsNorm(x, scale, { eps: c.normEps }); // [N,H]
-      return cast(mask ? mul(y, mask) : y, c.precision);
+      const dtype = c.precision;
+      if (!mask) return rmsNorm(x, scale, { eps: c.normEps, dtype }); // [N,H]
+      return cast(mul(rmsNorm(x, scale, { eps: c.normEps }), mask), dtype);
     },
   });

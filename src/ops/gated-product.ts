@@ -1,32 +1,36 @@
 /** gated_product: OpenMoE's three-factor feed-forward, a ⊙ silu(b) ⊙ u with g = [a|b].   N rows, F features. */
 import { op, rules, type Spec, type Tensor } from '../graph/index.ts';
-import { f } from './cases.ts';
+import { f, half } from './cases.ts';
+import { cast } from './cast.ts';
 import { add, mul, sigmoid, sub } from './elementwise.ts';
+import type { FloatType } from './product-type.ts';
 import { concat, sliceAxis } from './slice.ts';
 
 const check = (name: string, x: Readonly<Record<string, Spec>>): void => {
-  const [g, u] = [x['g']!.shape, x['u']!.shape];
-  if (g[1] !== 2 * u[1]!) throw new TypeError(`[${name}] g: expected f[N,2F] with F=${u[1]} (from u), got [${g}]`);
+  const [g, u] = [x['g']!, x['u']!];
+  if (g.shape[1] !== 2 * u.shape[1]!) throw new TypeError(`[${name}] g: expected f[N,2F] with F=${u.shape[1]} (from u), got [${g.shape}]`);
+  for (const [k, { dtype }] of Object.entries(x))
+    if (dtype !== u.dtype) throw new TypeError(`[${name}] ${k}: expected ${u.dtype} (from u), got ${dtype}`);
 };
 const productOp = op(
   'gated_product',
-  { g: 'f[N,G]', u: 'f[N,F]' },
-  { y: 'f[N,F]' },
+  { g: 'float[N,G]', u: 'float[N,F]' },
+  { y: 'float[N,F]' },
   {
     infer(x) {
       check('gated_product', x);
-      return { y: { dtype: 'f32', shape: x['u']!.shape } };
+      return { y: x['u']! };
     },
   },
 );
 const gradOp = op(
   'gated_product_grad',
-  { g: 'f[N,G]', u: 'f[N,F]', dy: 'f[N,F]' },
-  { dg: 'f[N,G]', du: 'f[N,F]' },
+  { g: 'float[N,G]', u: 'float[N,F]', dy: 'float[N,F]' },
+  { dg: 'float[N,G]', du: 'float[N,F]' },
   {
     infer(x) {
       check('gated_product_grad', x);
-      return { dg: { dtype: 'f32', shape: x['g']!.shape }, du: { dtype: 'f32', shape: x['u']!.shape } };
+      return { dg: x['g']!, du: x['u']! };
     },
   },
 );
@@ -37,7 +41,7 @@ const halves = (g: Tensor): [Tensor, Tensor] => {
 
 rules(productOp, {
   vjp({ g, u }, { y: dy }) {
-    const { dg, du } = gradOp({ g, u, dy: dy! });
+    const { dg, du } = gradOp({ g, u, dy: cast(dy!, u.dtype as FloatType) });
     return { g: dg, u: du };
   },
   ref({ g, u }, { y }, { dims: { N, F } }) {
@@ -48,11 +52,12 @@ rules(productOp, {
       }
   },
   decompose({ g, u }) {
-    const [a, b] = halves(g);
-    return { y: mul(mul(a, mul(b, sigmoid(b))), u) };
+    const [a, b] = halves(cast(g, 'f32'));
+    return { y: cast(mul(mul(a, mul(b, sigmoid(b))), cast(u, 'f32')), u.dtype as FloatType) };
   },
   cases: [
     { about: 'odd', inputs: { g: f(7, 38), u: f(7, 19) } },
+    { about: 'bf16', inputs: { g: half(7, 38), u: half(7, 19) } },
     { about: 'no rows', inputs: { g: f(0, 8), u: f(0, 4) } },
   ],
 });
@@ -68,13 +73,19 @@ rules(gradOp, {
       }
   },
   decompose({ g, u, dy }) {
-    const [a, b] = halves(g);
+    const [a, b] = halves(cast(g, 'f32'));
+    const out = cast(dy, 'f32');
+    const both = mul(out, cast(u, 'f32'));
     const gate = sigmoid(b);
     const silu = mul(b, gate);
     const slope = mul(gate, add(mul(b, sub(1, gate)), 1));
-    return { dg: concat([mul(mul(dy, u), silu), mul(mul(dy, u), mul(a, slope))], 1), du: mul(dy, mul(a, silu)) };
+    const like = (x: Tensor): Tensor => cast(x, u.dtype as FloatType);
+    return { dg: like(concat([mul(both, silu), mul(both, mul(a, slope))], 1)), du: like(mul(out, mul(a, silu))) };
   },
-  cases: [{ about: 'odd', inputs: { g: f(7, 38), u: f(7, 19), dy: f(7, 19) } }],
+  cases: [
+    { about: 'odd', inputs: { g: f(7, 38), u: f(7, 19), dy: f(7, 19) } },
+    { about: 'bf16', inputs: { g: half(7, 64), u: half(7, 32), dy: half(7, 32) } },
+  ],
 });
-/** g [N,2F] = [a|b], u [N,F] → a ⊙ silu(b) ⊙ u [N,F] (reference 2.4: the silu is on the second half). */
+/** g [N,2F] = [a|b], u [N,F] → a ⊙ silu(b) ⊙ u [N,F] (reference 2.4: the silu is on the second half); all in f32 or all in bf16. */
 export const gatedProduct = (g: Tensor, u: Tensor): Tensor => productOp({ g, u }).y;

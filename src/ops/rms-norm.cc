@@ -1,4 +1,4 @@
-// rms_norm and its gradient. Bound by memory: a row is read once from memory and a second time from the first-level cache.
+// rms_norm and its gradient; results and their gradients in f32 or bf16. Bound by memory: a row is read once from memory and a second time from the first-level cache.
 // dscale sums over rows in blocks of fixed size whose partial sums are added in order.
 #include "../../native/lanes.h"
 
@@ -22,18 +22,15 @@ inline f32 inner(const f32* a, const f32* b, i64 n) {
 }
 inline size_t grad_scratch(const Call& c) { return sizeof(f32) * c.dim(0, 1) * ceil_div(c.dim(0, 0), kRows); }
 
-}  // namespace norm_detail
-
-KERNEL(rms_norm) {
-  using namespace norm_detail;
+template <class Y> void normalize(const Call& c) {
   const i64 N = c.dim(0, 0), D = c.dim(0, 1);
   const f32 *x = c.in<f32>(0), *scale = c.in<f32>(1), eps = c.attr(0);
-  f32* y = c.out<f32>(0);
-  const bool around = goes_around(N * D * static_cast<i64>(sizeof(f32)), D);
+  Y* y = c.out<Y>(0);
+  const bool around = goes_around(N * D * static_cast<i64>(sizeof(Y)), D);
   c.parallel(ceil_div(N, kRows), [&](i64 task, i32) {
     for (i64 n = task * kRows; n < smaller(N, (task + 1) * kRows); ++n) {
       const f32* row = x + n * D;
-      f32* to = y + n * D;
+      Y* to = y + n * D;
       const vf inv = splat(1.0f / __builtin_sqrtf(inner(row, row, D) / static_cast<f32>(D) + eps));
       each_lanes(D, around, [&](i64 d, auto lanes) { put(to + d, get(row + d, lanes) * inv * get(scale + d, lanes), lanes); });
     }
@@ -42,10 +39,10 @@ KERNEL(rms_norm) {
 }
 
 // With g = dy · scale: dx = inv · (g − x · (Σ g·x) · inv² ÷ D), dscale = Σ_rows dy · x · inv.
-KERNEL_WITH_SCRATCH(rms_norm_grad, norm_detail::grad_scratch) {
-  using namespace norm_detail;
+template <class Y> void differentiate(const Call& c) {
   const i64 N = c.dim(0, 0), D = c.dim(0, 1), blocks = ceil_div(N, kRows);
-  const f32 *x = c.in<f32>(0), *scale = c.in<f32>(1), *dy = c.in<f32>(2), eps = c.attr(0);
+  const f32 *x = c.in<f32>(0), *scale = c.in<f32>(1), eps = c.attr(0);
+  const Y* dy = c.in<Y>(2);
   f32 *dx = c.out<f32>(0), *dscale = c.out<f32>(1);
   f32* partial = reinterpret_cast<f32*>(c.scratch);
   const bool around = dx && goes_around(N * D * static_cast<i64>(sizeof(f32)), D);
@@ -53,7 +50,8 @@ KERNEL_WITH_SCRATCH(rms_norm_grad, norm_detail::grad_scratch) {
     f32* sums = partial + task * D;
     for (i64 d = 0; d < D; ++d) sums[d] = 0;
     for (i64 n = task * kRows; n < smaller(N, (task + 1) * kRows); ++n) {
-      const f32 *row = x + n * D, *grad = dy + n * D;
+      const f32* row = x + n * D;
+      const Y* grad = dy + n * D;
       vf squares{}, products{};
       each_lanes(D, [&](i64 d, auto lanes) {
         const vf v = fetch(row + d, lanes);
@@ -75,6 +73,14 @@ KERNEL_WITH_SCRATCH(rms_norm_grad, norm_detail::grad_scratch) {
   for (i64 d = 0; d < D; ++d) dscale[d] = 0;
   for (i64 block = 0; block < blocks; ++block)
     for (i64 d = 0; d < D; ++d) dscale[d] += partial[block * D + d];
+}
+
+}  // namespace norm_detail
+
+KERNEL(rms_norm) { (c.outs[0].dtype == DType::bf16 ? norm_detail::normalize<bf16> : norm_detail::normalize<f32>)(c); }
+
+KERNEL_WITH_SCRATCH(rms_norm_grad, norm_detail::grad_scratch) {
+  (c.ins[2].dtype == DType::bf16 ? norm_detail::differentiate<bf16> : norm_detail::differentiate<f32>)(c);
 }
 
 }  // namespace openmoe::OPENMOE_ISA
