@@ -168,7 +168,8 @@ describe('packed weights', () => {
     }),
   );
   const norm = (x: Float32Array): number => Math.sqrt(x.reduce((sum, v) => sum + v * v, 0));
-  const logits = async (w: Weights, read: readonly number[] = ids) => (await openLanguageModel(model, executor, w).begin().extend(read)).logits();
+  const logits = async (w: Weights, read: readonly number[] = ids) =>
+    (await openLanguageModel(model, executor, w).begin().extend(read)).logits();
   const packed = (bits: PackedBits) => packModel(model, executor, (path) => mild[path]!, bits);
 
   test.each([
