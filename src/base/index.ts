@@ -5,6 +5,7 @@ export { EXIT, invariant, nearest, suggest, UserError, type Problem } from './er
 export { jsonLine, parseGrowingJsonLines, type JsonLine } from './jsonl.ts';
 export { fnv1a, mix32, rng, type Rng } from './rng.ts';
 export {
+  headerLength,
   layout,
   readHeader,
   type SafeDType,

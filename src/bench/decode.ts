@@ -90,7 +90,7 @@ async function measureReading(executor: CpuExecutor, { reading, model, weights, 
   const lm = openLanguageModel(model, executor, weights, { context: prompt ?? WRITTEN + 1, routing: false });
   const [work, tokens] = prompt === undefined ? [workOfToken(model, dtype), 1] : [workOfPrompt(model, prompt, dtype), prompt];
   const run = prompt === undefined ? () => secondsAToken(lm) : () => read(lm, prompt);
-  const measured = await measure(executor, run, { seconds: SECONDS, precision: dtype, bytes: work.read });
+  const measured = await measure(executor, run, { seconds: SECONDS, precision: dtype, bytes: model.counts.total * BYTES[dtype] });
   lm.close();
   const named = { name: nameOf(reading), shape: shapeOf(reading), dtype, threads: executor.facts.threads };
   const peer = { name: prompt === undefined ? 'decode' : `prefill_${prompt}`, config };

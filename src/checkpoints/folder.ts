@@ -1,14 +1,14 @@
 /** Hugging Face style folders: weights under their published names and orientation, config.json, generation_config.json. */
-import { EXIT, UserError } from '../base/index.ts';
+import { EXIT, headerLength, readHeader, UserError } from '../base/index.ts';
 import { type DecoderConfig, DIALECTS, FAMILIES, type Model } from '../models/index.ts';
-import { readTensors, tensorFile } from './tensors.ts';
+import { checkTensors, readTensors, tensorFile } from './tensors.ts';
 
 export interface FolderFile {
   readonly name: string;
   readonly chunks: Iterable<Uint8Array> | Uint8Array;
 }
 
-const WEIGHTS = 'model.safetensors';
+export const WEIGHTS = 'model.safetensors';
 const CONFIG = 'config.json';
 
 export const jsonFile = (name: string, value: unknown): FolderFile => ({
@@ -48,6 +48,36 @@ export async function readWeights(model: Model, readFile: ReadFile, place: strin
     model.list.map((p) => {
       const values = tensors.get(p.foreign.name)!;
       return [p.path, p.foreign.transposed ? transposed(values, p.shape[1]!, p.shape[0]!) : values];
+    }),
+  );
+}
+
+/** Where a parameter stands in a folder's weights: foreign shape and orientation, as it is in the file. */
+export interface Located {
+  readonly begin: number;
+  readonly dtype: 'f32' | 'bf16';
+  readonly shape: readonly number[];
+  /** Stored [out,in] where we hold [in,out]. */
+  readonly transposed: boolean;
+}
+
+/** What locating needs of the weights' file: its size and its bytes [begin, end). */
+export interface WeightsFile {
+  readonly size: number;
+  readRange(begin: number, end: number): Promise<Uint8Array>;
+}
+
+/** Every parameter's place by path, from the file's header alone. Throws UserErrors E_SAFETENSORS and E_WEIGHTS (exit 4). */
+export async function locateWeights(model: Model, file: WeightsFile, place: string): Promise<Map<string, Located>> {
+  const at = `${place}/${WEIGHTS}`;
+  const length = headerLength(await file.readRange(0, Math.min(8, file.size)), file.size, at);
+  const { tensors } = readHeader(await file.readRange(0, 8 + length), file.size, at);
+  const expected = model.list.map((p) => ({ name: p.foreign.name, shape: foreignShape(p) }));
+  checkTensors(tensors, expected, { types: ['F32', 'BF16'], place: at });
+  return new Map(
+    model.list.map(({ path, foreign }) => {
+      const { begin, dtype, shape } = tensors.get(foreign.name)!;
+      return [path, { begin, dtype: dtype === 'F32' ? 'f32' : 'bf16', shape, transposed: foreign.transposed }];
     }),
   );
 }

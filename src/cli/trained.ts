@@ -1,9 +1,9 @@
 /** A model reference opened for use: the checkpoint's model, tokenizer, and weights resident with an executor. */
 import { EXIT, UserError } from '../base/index.ts';
-import { type Buffers, type CpuExecutor, type Model, openCpu } from '../infer/index.ts';
+import { type Buffers, type CpuExecutor, loadWeights, type Model, openCpu, type Weights, type WeightType } from '../infer/index.ts';
 import { findRun, readRun, type RunFolder } from '../runs/index.ts';
 import type { Tokenizer } from '../text/index.ts';
-import { readTrained } from '../train/index.ts';
+import { locateTrained, readTrained } from '../train/index.ts';
 import type { Terminal } from './terminal.ts';
 import { chosenThreads, runsRoot } from './surroundings.ts';
 
@@ -17,11 +17,15 @@ export interface OpenCheckpoint {
 }
 
 /** The step that a reference means: the one it names, else the newest sound one. Throws E_CHECKPOINT_UNKNOWN (not found). */
-export async function referencedStep(ref: string, terminal: Terminal): Promise<{ run: RunFolder; step: number }> {
+export async function referencedStep(
+  ref: string,
+  terminal: Terminal,
+  newest: 'newestSound' | 'newestWhole',
+): Promise<{ run: RunFolder; step: number }> {
   const found = await findRun(ref, runsRoot(terminal.env));
   const run = await readRun(found.dir);
   if (found.step !== undefined) return { run, step: found.step };
-  const { step, skipped } = await run.newestSound();
+  const { step, skipped } = await run[newest]();
   for (const bad of skipped)
     terminal.say(
       `warning: checkpoint ${bad.step} is damaged and was passed over: ${bad.damages.map((d) => `${d.file} ${d.reason}`).join('; ')}`,
@@ -38,9 +42,29 @@ export async function referencedStep(ref: string, terminal: Terminal): Promise<{
 /** Throws UserErrors: unknown run or step (3), damaged checkpoint (4), no engine (3), no memory (5). */
 export async function openTrained(ref: string, terminal: Terminal, threads: number | undefined): Promise<OpenCheckpoint> {
   const executor = openCpu({ threads: chosenThreads(threads, terminal.env).count });
-  const { run, step } = await referencedStep(ref, terminal);
+  const { run, step } = await referencedStep(ref, terminal, 'newestSound');
   const { model, weights, tokenizer } = await readTrained(await run.readCheckpoint(step));
   return { run, step, model, tokenizer, executor, weights: resident(executor, model, weights) };
+}
+
+export interface OpenForReading extends Omit<OpenCheckpoint, 'weights'> {
+  readonly weights: Weights;
+}
+
+/**
+ * The same for text generation: weights are mapped and brought to `dtype`, and not compared with their hash, which takes longer than reading
+ * a prompt. Throws UserErrors as `openTrained`.
+ */
+export async function openForReading(
+  ref: string,
+  terminal: Terminal,
+  { threads, dtype }: { readonly threads: number | undefined; readonly dtype: WeightType },
+): Promise<OpenForReading> {
+  const executor = openCpu({ threads: chosenThreads(threads, terminal.env).count });
+  const { run, step } = await referencedStep(ref, terminal, 'newestWhole');
+  const located = await locateTrained(await run.readCheckpoint(step));
+  const weights = await loadWeights(located.model, executor, located, dtype);
+  return { run, step, model: located.model, tokenizer: located.tokenizer, executor, weights };
 }
 
 /** Buffers with these values, by parameter path. */

@@ -10,6 +10,7 @@ export {
   type Routed,
   type Sequence,
 } from './language-model.ts';
+export { loadWeights, WEIGHT_BITS, type WeightFile, type WeightType } from './load.ts';
 export { packModel, type PackedModel, type Weights } from './packed.ts';
 export { inBatches, interleaved, pickRows, type Rows } from './rows.ts';
 export { distribution, draw, GREEDY, type Sampling } from './sample.ts';

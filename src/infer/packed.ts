@@ -66,12 +66,14 @@ export function plainPaths(model: Model): string[] {
 export async function packModel(
   model: Model,
   executor: Executor,
-  source: (path: string) => Buffer,
+  source: (path: string) => Buffer | Promise<Buffer>,
   bits: PackedBits,
 ): Promise<PackedModel> {
-  const buffers: Record<string, Buffer> = Object.fromEntries(plainPaths(model).map((path) => [path, source(path)]));
+  const buffers: Record<string, Buffer> = {};
+  for (const path of plainPaths(model)) buffers[path] = await source(path);
   for (const matrix of packedMatrices(model)) {
-    const inputs = Object.fromEntries(matrix.from.map((path) => [path, source(path)]));
+    const inputs: Record<string, Buffer> = {};
+    for (const path of matrix.from) inputs[path] = await source(path);
     const packed = executor.zeros({ dtype: 'i8', shape: shapeOfPacked({ ...matrix, bits }) });
     const program = await executor.load(packing(matrix, inputs, bits));
     await program.run({ ...inputs, packed });

@@ -5,7 +5,7 @@ import { EXIT, type JsonLine, parseGrowingJsonLines, UserError } from '../base/i
 import { isMissing, isUnreachable } from './disk.ts';
 import { ownerOf } from './lock.ts';
 import { liveness } from './process.ts';
-import { type Checkpoint, checkpointFolder, checkpointSteps, type Damage, foldersOf, readCheckpoint, verify } from './read-checkpoint.ts';
+import { type Checkpoint, checkpointFolder, checkpointSteps, type Damage, foldersOf, missing, readCheckpoint, verify } from './read-checkpoint.ts';
 
 /** What run.json may say; `crashed` is also what a reader finds when it says `running` and nobody runs it. */
 const STATES = ['running', 'finished', 'stopped', 'crashed', 'diverged'] as const;
@@ -50,6 +50,8 @@ export interface RunFolder {
   verifyCheckpoint(step: number): Promise<readonly Damage[]>;
   /** The newest checkpoint whose every byte is as it was written. */
   newestSound(): Promise<NewestSound>;
+  /** The newest checkpoint whose files are all there, of the size that was written: nothing but manifests is read. */
+  newestWhole(): Promise<NewestSound>;
   /** Throws E_CHECKPOINT_UNKNOWN (not found) or E_CHECKPOINT_DAMAGED (damaged). */
   readCheckpoint(step: number): Promise<Checkpoint>;
 }
@@ -90,7 +92,8 @@ export function runFolder(given: string): RunFolder {
     readLines: async (name) => parseGrowingJsonLines(await textOrNothing(path(name)), path(name)),
     checkpoints: () => checkpointSteps(path('checkpoints')),
     verifyCheckpoint: (step) => verify(folderOf(step), step),
-    newestSound: () => newestSound(path('checkpoints')),
+    newestSound: () => newest(path('checkpoints'), verify),
+    newestWhole: () => newest(path('checkpoints'), missing),
     async readCheckpoint(step) {
       const steps = await foldersOf(path('checkpoints'));
       if (!steps.includes(step)) throw unknownStep(step, steps, dir);
@@ -99,10 +102,11 @@ export function runFolder(given: string): RunFolder {
   };
 }
 
-async function newestSound(folder: string): Promise<NewestSound> {
+/** The newest checkpoint in which `check` finds no damage. */
+async function newest(folder: string, check: typeof verify): Promise<NewestSound> {
   const skipped: NewestSound['skipped'][number][] = [];
   for (const step of (await foldersOf(folder)).toReversed()) {
-    const damages = await verify(join(folder, checkpointFolder(step)), step);
+    const damages = await check(join(folder, checkpointFolder(step)), step);
     if (damages.length === 0) return { step, skipped };
     skipped.push({ step, damages });
   }

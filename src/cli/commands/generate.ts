@@ -7,15 +7,18 @@ import {
   openLanguageModel,
   type Prompted,
   type Routed,
+  WEIGHT_BITS,
+  type WeightType,
 } from '../../infer/index.ts';
 import type { Tokenizer } from '../../text/index.ts';
-import { type Answer, command, optional, parseReal, parseWithin, required, valueOr, values, yes } from '../command.ts';
+import { type Answer, command, optional, parseReal, parseWithin, parseWord, required, valueOr, values, yes } from '../command.ts';
 import { inputLines } from '../input.ts';
 import type { Terminal } from '../terminal.ts';
 import { threadsFlag } from '../surroundings.ts';
-import { openTrained } from '../trained.ts';
+import { openForReading } from '../trained.ts';
 
 const MOST = 1_000_000;
+const WEIGHT_TYPES = Object.keys(WEIGHT_BITS) as WeightType[];
 
 export const generate = command({
   about: 'Writes text with a trained run',
@@ -47,11 +50,17 @@ export const generate = command({
     seed: valueOr({ form: '<n>', about: 'seed of the choices', parse: parseWithin(0, Number.MAX_SAFE_INTEGER), standard: '0' }),
     stop: values({ form: '<text>', about: 'end before this text appears; may be given again' }),
     showExperts: yes('mark each token with the experts that read it, by MoE layer'),
+    dtype: valueOr({
+      form: '<type>',
+      about: `what weights are multiplied as: ${WEIGHT_TYPES.join(', ')}`,
+      parse: parseWord(WEIGHT_TYPES),
+      standard: 'f32',
+    }),
     threads: threadsFlag,
   },
   saves: true,
   async run({ args, flags, terminal, signal }): Promise<Answer> {
-    const trained = await openTrained(args.run, terminal, flags.threads);
+    const trained = await openForReading(args.run, terminal, flags);
     const lm = openLanguageModel(trained.model, trained.executor, trained.weights);
     const options = { ...flags, temperature: flags.greedy ? 0 : flags.temperature, stop: flags.stop.filter((text) => text !== '') };
     const writer: Writer = { lm, tokenizer: trained.tokenizer, terminal, options, signal };
