@@ -144,7 +144,7 @@ async function checkAttention(executor: Executor): Promise<void> {
     segments,
     apply: (p, x, t) => {
       const positions = reshape(iota([rows, length], 1), [rows * length]);
-      return layer.apply(p, { x, positions, segments: t, keySegments: t, start: full([], 0, 'i32'), cache: undefined }).y;
+      return layer.apply(p, { x, positions, segments: t });
     },
   });
   for (const name of ['y', 'd_value', 'd_out'])

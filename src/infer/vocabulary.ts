@@ -7,6 +7,7 @@ export {
   type ArgumentSpec,
   type Buffer,
   type Buffers,
+  type BufferSpec,
   type CpuExecutor,
   type Executor,
   type Loaded,
