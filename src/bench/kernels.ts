@@ -132,9 +132,11 @@ const multiplying = (dtype: Products): Kernel[] => [
 const KERNELS: readonly Kernel[] = [
   ...multiplying('f32'),
   ...multiplying('bf16'),
+  ...attentionOf(16, 256, 8, 16),
   ...attentionOf(8, 256, 8, 32),
   ...attentionOf(4, 512, 12, 64),
   ...attentionOf(1, 2048, 12, 64),
+  ...attentionOf(2, 1024, 8, 128),
   ...attentionOf(1, 4096, 12, 128),
   ...MEMORY_KERNELS,
 ];

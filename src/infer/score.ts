@@ -59,7 +59,10 @@ function scoringProgram(model: Model, weights: Weights, { rows, length }: Scorer
       const inRows = (x: Tensor): Tensor => reshape(x, [rows, length, width]);
       const turned = (x: Tensor): Tensor => inRows(rope(x, positions, { heads, theta }));
       const segments = { querySegments: a['segments']!, keySegments: a['segments']!, start: full([], 0, 'i32') };
-      return reshape(attention({ q: turned(part(0)), k: turned(part(1)), v: inRows(part(2)), ...segments }, { heads, scale: 1 }), [n, width]);
+      return reshape(attention({ q: turned(part(0)), k: turned(part(1)), v: inRows(part(2)), ...segments }, { heads, scale: 1 }), [
+        n,
+        width,
+      ]);
     };
     const tokens = reshape(a['tokens']!, [n]);
     const logits = by.head(forward(model, by, (path) => a[path]!, { tokens, rows, length, alone: false, attend }));
