@@ -1,6 +1,6 @@
 /** A model reference opened for use: the checkpoint's model, tokenizer, and weights resident with an executor. */
 import { EXIT, UserError } from '../base/index.ts';
-import { type Buffers, type CpuExecutor, type Model, openCpu } from '../infer/index.ts';
+import { type Buffers, type MachineExecutor, type Model, openExecutor } from '../infer/index.ts';
 import { findRun, readRun, type RunFolder } from '../runs/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import { readTrained } from '../train/index.ts';
@@ -13,7 +13,7 @@ export interface OpenCheckpoint {
   readonly model: Model;
   readonly tokenizer: Tokenizer;
   readonly weights: Buffers;
-  readonly executor: CpuExecutor;
+  readonly executor: MachineExecutor;
 }
 
 /** The step that a reference means: the one it names, else the newest sound one. Throws E_CHECKPOINT_UNKNOWN (not found). */
@@ -37,12 +37,12 @@ export async function referencedStep(ref: string, terminal: Terminal): Promise<{
 
 /** Throws UserErrors: unknown run or step (3), damaged checkpoint (4), no engine (3), no memory (5). */
 export async function openTrained(ref: string, terminal: Terminal, threads: number | undefined): Promise<OpenCheckpoint> {
-  const executor = openCpu({ threads: chosenThreads(threads, terminal.env).count });
+  const executor = openExecutor({ threads: chosenThreads(threads, terminal.env).count });
   const { run, step } = await referencedStep(ref, terminal);
   const { model, weights, tokenizer } = await readTrained(await run.readCheckpoint(step));
   return { run, step, model, tokenizer, executor, weights: resident(executor, model, weights) };
 }
 
 /** Buffers with these values, by parameter path. */
-export const resident = (executor: CpuExecutor, model: Model, values: ReadonlyMap<string, Float32Array>): Buffers =>
+export const resident = (executor: MachineExecutor, model: Model, values: ReadonlyMap<string, Float32Array>): Buffers =>
   Object.fromEntries(model.list.map((p) => [p.path, executor.put(values.get(p.path)!, { dtype: 'f32', shape: p.shape })]));
