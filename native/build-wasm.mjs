@@ -84,7 +84,10 @@ async function compile(isa) {
   const files = { ...tree([...kernelFiles(), ...SHELL, ...headers()]), 'kernels.cc': unitText(isa, '') };
   const flags = [...FLAGS, ...WASM_ISAS[isa], `-DOPENMOE_HAS_${isa.toUpperCase()}`];
   const { printed } = await clang(['-S', 'kernels.cc', '-o', '-', ...flags], files);
-  const { made } = await clang(['kernels.s', ...SHELL, '-o', 'module.wasm', ...flags, ...LINK], { ...files, 'kernels.s': putSumLast(printed) });
+  const { made } = await clang(['kernels.s', ...SHELL, '-o', 'module.wasm', ...flags, ...LINK], {
+    ...files,
+    'kernels.s': putSumLast(printed),
+  });
   return made['module.wasm'];
 }
 

@@ -2,7 +2,19 @@
 import { readFileSync } from 'node:fs';
 import { f32FromF16, readHeader, type SafeDType } from '../src/base/index.ts';
 import { readWeights } from '../src/checkpoints/index.ts';
-import { assignSlots, cpuIsas, type Executor, openCpu, openRef, openWasm, type Program, softmax, topk, trace, wasmIsas } from '../src/exec/index.ts';
+import {
+  assignSlots,
+  cpuIsas,
+  type Executor,
+  openCpu,
+  openRef,
+  openWasm,
+  type Program,
+  softmax,
+  topk,
+  trace,
+  wasmIsas,
+} from '../src/exec/index.ts';
 import { balanceLoss, type Model, openmoe, OPENMOE_DEFAULTS, routerZ } from '../src/models/index.ts';
 import type { Optimizer } from '../src/train/optimizers/index.ts';
 import { type Numbers, withIsa } from './support.ts';

@@ -37,7 +37,13 @@ export async function trainIn(run: Run, { recipe: asked, executor, terminal, sig
   const recipe = await fixedIn(run, asked, { prepared, executor, terminal, signal });
   await run.write(
     'env.json',
-    pretty(await environment({ engine: { executor: executor.name, ...executor.facts }, seeds: { recipe: recipe.seed }, data: prepared.dataset.hash })),
+    pretty(
+      await environment({
+        engine: { executor: executor.name, ...executor.facts },
+        seeds: { recipe: recipe.seed },
+        data: prepared.dataset.hash,
+      }),
+    ),
   );
   const events = train({ ...prepared, recipe, executor, run, signal, ...(deadline !== undefined && { deadline }) });
   const shape = stepShape(recipe);

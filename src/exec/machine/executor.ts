@@ -36,7 +36,10 @@ export function machineExecutor(name: string, facts: EngineFacts, host: Host): M
   const kernels = new Set(host.kernels);
   const known = (op: string): boolean => kernels.has(op) || kernels.has(`${op}.f32`) || kernels.has(`${op}.i32`) || VIEWS.has(op);
   const allocate = (spec: BufferSpec): MachineBuffer =>
-    new MachineBuffer(spec, memory(host, { bytes: bytesOf(spec), what: `an array of ${spec.shape.join('×')}` }, () => host.alloc(bytesOf(spec))));
+    new MachineBuffer(
+      spec,
+      memory(host, { bytes: bytesOf(spec), what: `an array of ${spec.shape.join('×')}` }, () => host.alloc(bytesOf(spec))),
+    );
   // One program runs at a time: they share the threads.
   let queue: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
