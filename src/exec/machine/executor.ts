@@ -2,10 +2,10 @@
 import { EXIT, invariant, UserError } from '../../base/index.ts';
 import { bytesOf, checkProgram, fuse, lower, opNamed, opNames, plan, type Program, sizeOf } from '../../compile/index.ts';
 import type { Buffer, Buffers, BufferSpec, Executor, Loaded, Span, Timed, Timeline } from '../contract.ts';
-import { executed } from '../executed.ts';
+import { type Executed, executed } from '../executed.ts';
 import { MachineBuffer } from './buffer.ts';
 import { encode } from './encode.ts';
-import type { EngineFacts, Host, Region } from './host.ts';
+import type { EngineFacts, Host, Region, Resident } from './host.ts';
 
 // The first import of this file's neighbours has declared every op.
 const VIEWS = new Set(opNames().filter((op) => opNamed(op)!.definition.view));
@@ -105,8 +105,6 @@ function loadProgram(program: Program, { threads, host, known, inTurn }: Shared)
   const { words, names } = encode(fused, planned);
   const resident = memory(host, { bytes, what: `program ${program.name}, ${planned.bytes} bytes` }, () => host.load(words, names));
   const life = { closed: false };
-  const steps = executed(fused);
-  let asked: Float64Array | undefined;
   const fresh = fused.results.filter((r) => r.updates === undefined);
   const specs = new Map<string, BufferSpec>(
     [...fused.arguments, ...fused.code.flatMap((i) => i.out.flatMap((v) => v ?? []))].map((v) => [v.id, v]),
@@ -123,14 +121,6 @@ function loadProgram(program: Program, { threads, host, known, inTurn }: Shared)
     const updated = fused.results.flatMap((r) => (r.updates === undefined ? [] : [[r.name, inputs[r.updates]!] as const]));
     const read = fresh.map((r) => [r.name, resultOf(r.value, inputs)] as const);
     return { inputs, regions, results: Object.fromEntries([...read, ...updated]) as Buffers };
-  };
-  const handOver = async (regions: readonly Region[], signal: AbortSignal | undefined): Promise<void> => {
-    const cancel = (): void => resident.cancel();
-    const running = resident.run(regions);
-    signal?.addEventListener('abort', cancel);
-    const finished = await running;
-    signal?.removeEventListener('abort', cancel);
-    if (!finished) signal?.throwIfAborted();
   };
   // The inputs of the last run and what follows from them; the shortest run so far.
   let last: ReturnType<typeof bind> | undefined;
@@ -151,12 +141,40 @@ function loadProgram(program: Program, { threads, host, known, inTurn }: Shared)
           await turns.take();
           invariant(!life.closed, `program ${program.name} is closed`);
           resident.runNow(regions);
-        } else await handOver(regions, signal);
+        } else await handOver(resident, regions, signal);
         shortest = Math.min(shortest, performance.now() - from);
       });
       invariant(!life.closed, `program ${program.name} was closed while it ran`);
       return results;
     },
+    ...measurements(resident, executed(fused), threads),
+    close() {
+      if (life.closed) return;
+      life.closed = true;
+      last = undefined;
+      resident.close();
+    },
+  };
+}
+
+/** Runs off the calling thread; an abort stops it between two instructions. */
+async function handOver(resident: Resident, regions: readonly Region[], signal: AbortSignal | undefined): Promise<void> {
+  const cancel = (): void => resident.cancel();
+  const running = resident.run(regions);
+  signal?.addEventListener('abort', cancel);
+  const finished = await running;
+  signal?.removeEventListener('abort', cancel);
+  if (!finished) signal?.throwIfAborted();
+}
+
+/** What can be asked about runs that were. */
+function measurements(
+  resident: Resident,
+  steps: readonly Executed[],
+  threads: number,
+): Pick<MachineLoaded, 'profile' | 'record' | 'timeline'> {
+  let asked: Float64Array | undefined;
+  return {
     profile() {
       const now = resident.profile();
       const since = now.map((x, n) => x - (asked?.[n] ?? 0));
@@ -165,12 +183,6 @@ function loadProgram(program: Program, { threads, host, known, inTurn }: Shared)
     },
     record: () => resident.record(),
     timeline: () => ({ threads, instructions: steps, spans: spansOf(resident.timeline()) }),
-    close() {
-      if (life.closed) return;
-      life.closed = true;
-      last = undefined;
-      resident.close();
-    },
   };
 }
 

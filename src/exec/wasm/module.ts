@@ -31,12 +31,14 @@ export interface Exports {
 
 // (module (func (export "f") (param f32) (result f32)
 //   (f32x4.extract_lane 0 (f32x4.relaxed_madd (f32x4.splat x) (f32x4.splat x) (f32x4.splat (f32.const -1))))))
-const MULTIPLY_ADD = Uint8Array.of(
-  ...[0, 97, 115, 109, 1, 0, 0, 0], // \0asm, version 1
-  ...[1, 6, 1, 96, 1, 125, 1, 125], // types: f32 → f32
-  ...[3, 2, 1, 0], // functions: one of type 0
-  ...[7, 5, 1, 1, 102, 0, 0], // exports: f
-  ...[10, 25, 1, 23, 0, 32, 0, 253, 19, 32, 0, 253, 19, 67, 0, 0, 128, 191, 253, 19, 253, 133, 2, 253, 31, 0, 11], // code
+const MULTIPLY_ADD = new Uint8Array(
+  [
+    [0, 97, 115, 109, 1, 0, 0, 0], // \0asm, version 1
+    [1, 6, 1, 96, 1, 125, 1, 125], // types: f32 → f32
+    [3, 2, 1, 0], // functions: one of type 0
+    [7, 5, 1, 1, 102, 0, 0], // exports: f
+    [10, 25, 1, 23, 0, 32, 0, 253, 19, 32, 0, 253, 19, 67, 0, 0, 128, 191, 253, 19, 253, 133, 2, 253, 31, 0, 11], // code
+  ].flat(),
 );
 
 /** Relaxed instructions may round a product before it is added, or not; the promise of equal bits is kept for those that do not. */
