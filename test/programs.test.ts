@@ -1,7 +1,7 @@
 /** Printed training steps of three recipes, pass by pass: what a change of a pass or an op does to them is seen in review. Renew with `npx vitest run test/programs -u`. */
 import { expect, test } from 'vitest';
 import { RECIPES } from '../recipes/index.ts';
-import { encode } from '../src/exec/cpu/encode.ts';
+import { encode } from '../src/exec/machine/encode.ts';
 import { fuse, lower, plan, print } from '../src/exec/index.ts';
 import { makeOptimizer } from '../src/train/optimizers/index.ts';
 import { stepConfig, stepProgram } from '../src/train/step.ts';

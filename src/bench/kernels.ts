@@ -3,7 +3,7 @@ import {
   attention,
   attentionGrad,
   cast,
-  type CpuExecutor,
+  type MachineExecutor,
   gradient,
   groupedMatmul,
   linearCrossEntropy,
@@ -147,7 +147,7 @@ const title = ({ name, shape }: Kernel): string => `${name} ${shape}`;
 export const kernelTitles = (dtype: Precision): readonly string[] => KERNELS.filter((k) => k.dtype === dtype).map(title);
 
 /** Measures the kernels of a precision whose name and shape contain `filter`. */
-export const benchKernels = (executor: CpuExecutor, filter: string, dtype: Precision): AsyncGenerator<Row> =>
+export const benchKernels = (executor: MachineExecutor, filter: string, dtype: Precision): AsyncGenerator<Row> =>
   measureKernels(
     executor,
     KERNELS.filter((k) => k.dtype === dtype && title(k).includes(filter)),

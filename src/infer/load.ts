@@ -4,7 +4,7 @@ import {
   type Buffer,
   type BufferSpec,
   cast,
-  type CpuExecutor,
+  type MachineExecutor,
   type Loaded,
   type Model,
   type PackedBits,
@@ -27,7 +27,7 @@ export const WEIGHT_BITS = { f32: 32, bf16: 16, int8: 8, int4: 4 } as const sati
 export type WeightType = keyof typeof WEIGHT_BITS;
 
 /** The file must stay as it is while the weights are used. Throws UserError E_MAP (exit 4), E_MEMORY (exit 5). */
-export async function loadWeights(model: Model, executor: CpuExecutor, from: WeightFile, type: WeightType): Promise<Weights> {
+export async function loadWeights(model: Model, executor: MachineExecutor, from: WeightFile, type: WeightType): Promise<Weights> {
   const bits = WEIGHT_BITS[type];
   const source = openSource(executor, from);
   try {
@@ -46,7 +46,7 @@ interface Source {
   close(): void;
 }
 
-function openSource(executor: CpuExecutor, { file, weights }: WeightFile): Source {
+function openSource(executor: MachineExecutor, { file, weights }: WeightFile): Source {
   const programs = new Map<string, Promise<Loaded>>();
   return {
     async read(path) {
