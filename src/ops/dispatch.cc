@@ -1,4 +1,5 @@
-// dispatch, combine and combine's gradient: rows to their seats and back. Bound by memory.
+// dispatch, combine and combine's gradient: rows to their seats and back. Bound by memory: at 8192×768 75, 81 and 61 % of update
+// bandwidth (Zen 5, two threads).
 #include "../../native/lanes.h"
 
 namespace openmoe::OPENMOE_ISA {
