@@ -13,5 +13,6 @@ export {
 export { loadWeights, WEIGHT_BITS, type WeightFile, type WeightType } from './load.ts';
 export { packModel, type PackedModel, type Weights } from './packed.ts';
 export { inBatches, interleaved, pickRows, type Rows } from './rows.ts';
+export { openTokenLosses, type TokenLosses } from './token-losses.ts';
 export { distribution, draw, GREEDY, type Sampling } from './sample.ts';
 export * from './vocabulary.ts';

@@ -5,7 +5,16 @@ import { EXIT, type JsonLine, parseGrowingJsonLines, UserError } from '../base/i
 import { isMissing, isUnreachable } from './disk.ts';
 import { ownerOf } from './lock.ts';
 import { liveness } from './process.ts';
-import { type Checkpoint, checkpointFolder, checkpointSteps, type Damage, foldersOf, missing, readCheckpoint, verify } from './read-checkpoint.ts';
+import {
+  type Checkpoint,
+  checkpointFolder,
+  checkpointSteps,
+  type Damage,
+  foldersOf,
+  missing,
+  readCheckpoint,
+  verify,
+} from './read-checkpoint.ts';
 
 /** What run.json may say; `crashed` is also what a reader finds when it says `running` and nobody runs it. */
 const STATES = ['running', 'finished', 'stopped', 'crashed', 'diverged'] as const;
