@@ -1,13 +1,13 @@
 /** A tour in library calls: train a tiny OpenMoE, let it write, and ask what its routers did. Run: npx tsx docs/tour.ts [folder of runs] */
 import * as openmoe from '../src/index.ts';
 
-const { analyse, createRun, generate, modelOf, openCpu, openLanguageModel, openProber, prepare, readTrained, recipe, RECIPES, train } =
+const { analyse, createRun, generate, modelOf, openExecutor, openLanguageModel, openProber, prepare, readTrained, recipe, RECIPES, train } =
   openmoe;
 
 // A recipe is a value; an ablation is a spread.
 const tiny = recipe({ ...RECIPES['tiny']!, name: 'tour', train: { ...RECIPES['tiny']!.train, steps: 40 } });
 const root = process.argv[2] ?? 'runs';
-const executor = openCpu();
+const executor = openExecutor();
 
 // Data, tokenizer, model; then training is a stream of events.
 const prepared = await prepare(tiny);

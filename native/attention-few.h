@@ -3,7 +3,6 @@
 // Only keys that the last query may see are read. 110 to 120 GB/s from L3 and the bandwidth of DRAM on two Zen 5 cores.
 #pragma once
 #include "attention-mask.h"
-#include "attention-tile.h"
 
 namespace openmoe::OPENMOE_ISA {
 namespace attention {

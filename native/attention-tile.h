@@ -54,16 +54,25 @@ template <int Vectors> struct Sums {
   }
   // The vectors from `First` on += Σ_k a(i, k) · b[k·b_step …].
   template <int First = 0> inline __attribute__((always_inline)) void multiply(i64 depth, Left a, const f32* b, i64 b_step) {
-    for (i64 k = depth; k > 0; --k, a.data += a.step, b += b_step) {
-      vf row[Vectors];
+    i64 k = depth;
+    for (; k >= kUnroll; k -= kUnroll) {
+#pragma GCC unroll 4
+      for (int u = 0; u < kUnroll; ++u, a.data += a.step, b += b_step) add<First>(a, b);
+    }
+    for (; k > 0; --k, a.data += a.step, b += b_step) add<First>(a, b);
+  }
+
+ private:
+  static constexpr int kUnroll = 4;  // loops so short that their end is foreseen
+  template <int First> inline __attribute__((always_inline)) void add(Left a, const f32* b) {
+    vf row[Vectors];
 #pragma GCC unroll 2
-      for (int j = First; j < Vectors; ++j) row[j] = load(b + j * kLanes);
+    for (int j = First; j < Vectors; ++j) row[j] = load(b + j * kLanes);
 #pragma GCC unroll 8
-      for (int i = 0; i < kRows; ++i) {
-        const vf x = splat(a.data[i * a.row]);
+    for (int i = 0; i < kRows; ++i) {
+      const vf x = splat(a.data[i * a.row]);
 #pragma GCC unroll 2
-        for (int j = First; j < Vectors; ++j) at[i][j] += x * row[j];
-      }
+      for (int j = First; j < Vectors; ++j) at[i][j] += x * row[j];
     }
   }
 };
@@ -102,16 +111,6 @@ inline void turn_out(const f32* x, i64 size, i64 rows, vf scale, f32* dst, i64 s
       }
     }
   }
-}
-
-using OPENMOE_ISA::store;
-
-inline vi load_ints(const i32* p, i64 n) { return n <= 0 ? vi{} : (vi)load_part(reinterpret_cast<const f32*>(p), n); }
-inline void store(i32* p, vi v) { *reinterpret_cast<viu*>(p) = v; }
-inline vi lane_numbers() {
-  vi v;
-  for (int l = 0; l < kLanes; ++l) v[l] = l;
-  return v;
 }
 
 }  // namespace attention

@@ -1,12 +1,14 @@
-/** Builds the addon with whatever C++ compiler is there. Called by `npm ci`; never fails an install: it says what is missing. */
+/**
+ * Builds the addon with whatever C++ compiler is there, and the WebAssembly module with an npm compiler where that fails, or where
+ * `--all` asks for both. Called by `npm ci`; never fails an install: it says what is missing.
+ */
 import { spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { basename, join } from 'node:path';
+import { WASM_ISAS, wasmFiles } from './build-wasm.mjs';
+import { headers, kernelFiles, LANGUAGE, root, stampOf, unitText } from './sources.mjs';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const sanitize = process.argv.includes('--sanitize');
 const out = join(root, sanitize ? 'build-sanitize' : 'build');
 
@@ -23,17 +25,10 @@ const ISAS = {
 const isas = ISAS[process.arch];
 
 const COMMON = [
-  '-std=c++20',
+  ...LANGUAGE,
   '-fPIC',
   '-fvisibility=hidden',
-  '-fno-exceptions',
-  '-fno-rtti',
-  '-fno-math-errno',
-  '-ffp-contract=fast',
-  '-fwrapv', // exponents of floats are added as integers, and ids may be anything: overflow wraps
-  '-Wall',
   '-Wno-psabi',
-  '-Wno-unused-function',
   ...(sanitize ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer'] : ['-O3']),
 ];
 const LINK = process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup', '-bundle'] : ['-shared', '-pthread'];
@@ -48,33 +43,12 @@ function findCompiler() {
   return undefined;
 }
 
-const kernelFiles = () => [
-  ...readdirSync(join(root, 'src', 'ops'))
-    .filter((f) => f.endsWith('.cc'))
-    .sort()
-    .map((f) => join(root, 'src', 'ops', f)),
-  join(root, 'native', 'fused.cc'),
-];
-const shellFiles = ['vm.cc', 'threads.cc', 'probe.cc', 'node.cc'].map((f) => join(root, 'native', f));
-const headers = () =>
-  readdirSync(join(root, 'native'))
-    .filter((f) => f.endsWith('.h'))
-    .sort()
-    .map((f) => join(root, 'native', f));
+const shellFiles = ['system.cc', 'vm.cc', 'threads.cc', 'probe.cc', 'node.cc'].map((f) => `native/${f}`);
+const addonFiles = () => [...kernelFiles(), ...shellFiles, ...headers(), 'native/build.mjs', 'native/sources.mjs'];
 
-function stampOf(compiler) {
-  const hash = createHash('sha256');
-  for (const file of [...kernelFiles(), ...shellFiles, ...headers(), fileURLToPath(import.meta.url)])
-    hash.update(file.slice(root.length)).update(readFileSync(file));
-  return hash.update(JSON.stringify([compiler, COMMON, isas, process.platform, process.arch])).digest('hex');
-}
-
-/** One translation unit per instruction set: every kernel, in that set's namespace. */
 function writeUnit(folder, isa) {
   const unit = join(folder, `kernels-${isa}.cc`);
-  const includes = kernelFiles().map((f) => `#include "${f}"`);
-  const lists = `namespace openmoe::OPENMOE_ISA {\nconst Kernel* kernels = nullptr;\nconst BlockOp* block_ops = nullptr;\n}`;
-  writeFileSync(unit, [`#define OPENMOE_ISA ${isa}`, '#include "kernel.h"', lists, ...includes, ''].join('\n'));
+  writeFileSync(unit, unitText(isa, `${root}/`));
   return unit;
 }
 
@@ -99,29 +73,63 @@ async function inPairs(jobs) {
   return results;
 }
 
-async function build() {
-  if (!isas) return `there are no kernels for ${process.arch} yet`;
-  if (process.platform === 'win32') return 'Windows is not supported yet: use WSL';
-  const compiler = findCompiler();
-  if (!compiler) return 'no C++ compiler was found';
-  mkdirSync(out, { recursive: true });
-  const stampFile = join(out, 'stamp.json');
-  const stamp = stampOf(compiler);
-  const addon = join(out, 'openmoe.node');
-  if (existsSync(addon) && existsSync(stampFile) && JSON.parse(readFileSync(stampFile, 'utf8')).stamp === stamp) return undefined;
-  // A build of its own folder: two builds at once must not mix their objects, nor a failed one leave an older addon in place.
+/** Is what was built of the same sources, by the same compiler? */
+function fresh(files, stampFile, stamp) {
+  if (![...files, stampFile].every((f) => existsSync(f))) return false;
+  return JSON.parse(readFileSync(stampFile, 'utf8')).stamp === stamp;
+}
+
+/**
+ * Has `make` fill a folder of its own and moves `files` out of it: two builds at once must not mix what they make, nor a failed one
+ * leave older files in place. Returns what went wrong, if anything did.
+ */
+async function replace(files, stampFile, { facts, make }) {
   const work = mkdtempSync(join(out, 'work-'));
   try {
-    const wrong = await compile(compiler, work);
-    rmSync(stampFile, { force: true });
-    rmSync(addon, { force: true });
+    const wrong = await make(work);
+    for (const file of [stampFile, ...files]) rmSync(file, { force: true });
     if (wrong) return wrong;
-    renameSync(join(work, 'openmoe.node'), addon);
-    writeFileSync(stampFile, JSON.stringify({ stamp, compiler, isas: Object.keys(isas) }));
+    for (const file of files) renameSync(join(work, basename(file)), file);
+    writeFileSync(stampFile, JSON.stringify(facts));
     return undefined;
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+async function buildAddon() {
+  const compiler = findCompiler();
+  const stampFile = join(out, 'stamp.json');
+  const addon = join(out, 'openmoe.node');
+  const make = (work) => {
+    if (!isas) return `there are no kernels for ${process.arch} yet`;
+    if (process.platform === 'win32') return 'Windows is not supported yet: use WSL';
+    return compiler ? compile(compiler, work) : 'no C++ compiler was found';
+  };
+  const stamp = stampOf(addonFiles(), [compiler, COMMON, isas, process.platform, process.arch]);
+  if (fresh([addon], stampFile, stamp)) return undefined;
+  return replace([addon], stampFile, { facts: { stamp, compiler, isas: Object.keys(isas ?? {}) }, make });
+}
+
+async function buildWasm() {
+  const names = Object.keys(WASM_ISAS);
+  const stampFile = join(out, 'wasm.json');
+  const modules = names.map((isa) => join(out, `openmoe-${isa}.wasm`));
+  const { optionalDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const stamp = stampOf(wasmFiles(), optionalDependencies);
+  if (fresh(modules, stampFile, stamp)) return undefined;
+  if (!existsSync(join(root, 'node_modules', '@yowasp', 'clang'))) return 'the optional package @yowasp/clang is not installed';
+  const started = Date.now();
+  const make = async (work) => {
+    const script = join(root, 'native', 'build-wasm.mjs');
+    const results = await inPairs(modules.map((file, i) => () => run(process.execPath, [script, names[i], join(work, basename(file))])));
+    const said = results.map((r) => r.said).join('');
+    writeFileSync(join(out, 'build-wasm.log'), said);
+    if (!results.every((r) => r.ok)) return 'the npm compiler could not compile it; its message is in build/build-wasm.log';
+    console.log(`openmoe: built the engine for WebAssembly in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+    return undefined;
+  };
+  return replace(modules, stampFile, { facts: { stamp, isas: names }, make });
 }
 
 /** Compiles and links in that folder. Returns what went wrong, if anything did. */
@@ -137,7 +145,7 @@ async function compile(compiler, work) {
   ];
   const units = [
     ...Object.entries(isas).map(([isa, extra]) => ({ source: writeUnit(work, isa), object: join(work, `kernels-${isa}.o`), extra })),
-    ...shellFiles.map((source) => ({ source, object: join(work, `${basename(source)}.o`), extra: [] })),
+    ...shellFiles.map((file) => ({ source: join(root, file), object: join(work, `${basename(file)}.o`), extra: [] })),
   ];
   const compiled = await inPairs(units.map((u) => () => run(compiler.name, ['-c', u.source, '-o', u.object, ...flags, ...u.extra])));
   const linked = compiled.every((r) => r.ok)
@@ -158,9 +166,15 @@ async function compile(compiler, work) {
   return undefined;
 }
 
-const wrong = process.env.OPENMOE_SKIP_BUILD ? 'OPENMOE_SKIP_BUILD is set' : await build();
+mkdirSync(out, { recursive: true });
+const wrong = process.env.OPENMOE_SKIP_BUILD ? 'OPENMOE_SKIP_BUILD is set' : await buildAddon();
 if (wrong) {
   console.error(`openmoe: the native engine was not built: ${wrong}.
   Debian, Ubuntu: apt-get install g++    Fedora: dnf install gcc-c++    macOS: xcode-select --install
   Then run: npm run build`);
+}
+if (!process.env.OPENMOE_SKIP_BUILD && !sanitize && (wrong || process.argv.includes('--all'))) {
+  const missing = await buildWasm();
+  if (missing) console.error(`openmoe: the engine for WebAssembly was not built: ${missing}.`);
+  else if (wrong) console.error('openmoe computes in WebAssembly until then: several times slower.');
 }

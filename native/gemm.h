@@ -80,9 +80,10 @@ template <class P, class S> inline bool pack_by_tile(Tile& t, ViewOf<S> b, f32* 
 }
 
 // c (rows × cols, c_step elements from row to row) = a·b, or c += a·b, on the calling thread. Any number of rows, any depth, zeros
-// included; at most kBlockCols columns where c is bf16, and then nothing is added to.
+// included; at most kBlockCols columns where c is bf16, and then nothing is added to. `around`: c is large, aligned and not read soon.
 template <class P = F32, class A, class B, class C>
-inline void multiply(i64 rows, i64 cols, i64 depth, ViewOf<A> a, ViewOf<B> b, C* c, i64 c_step, bool add, f32* scratch) {
+inline void multiply(i64 rows, i64 cols, i64 depth, ViewOf<A> a, ViewOf<B> b, C* c, i64 c_step, bool add, f32* scratch,
+                     bool around = false) {
   f32 *packed_cols = scratch, *packed_rows = scratch + kPackedCols, *sums = packed_rows + kPackedRows + kLanes;
   constexpr i64 block_depth = kBlockDepth * P::kDeep;
   if (depth == 0 && !add) {
@@ -105,6 +106,7 @@ inline void multiply(i64 rows, i64 cols, i64 depth, ViewOf<A> a, ViewOf<B> b, C*
         Tile t{ceil_div(deep, P::kDeep), nullptr, 0, packed_cols, kTileCols, nullptr, 0, width, add || k > 0};
         if (!pack_by_tile<P>(t, b.at(k, j), packed_cols)) pack_panel<P>(b.at(k, j).data, b.col, b.row, width, deep, packed_cols, kTileCols);
         aim(t, c + i * c_step + j, c_step, sums + j, k + deep == depth);
+        t.around = around && !t.add && deep == depth;
         Ahead next = panel_after(b, cols, depth, k, j, block_depth);
         multiply_panel<P>(high, packed_rows, t, &next);
       }
@@ -124,8 +126,10 @@ struct Split {
 };
 
 // A product cut into blocks of like height and width, the cheapest to pack, for several threads to take: into 16 while blocks
-// stay large, into 8 while they stay larger than a few tiles.
+// stay large, into 8 while they stay larger than a few tiles. The last two are taken in quarters, so that no thread waits long for
+// the one that came last.
 struct Grid {
+  static constexpr i64 kLast = 2, kQuarters = 4;
   Split high, wide;
   Grid(i64 rows, i64 cols) : high(rows, kBlockRows, 1), wide(cols, kBlockCols, kTileCols) {
     i64 down = power_of_two(high.count), across = larger<i64>(1, wide.count);
@@ -144,14 +148,22 @@ struct Grid {
     while (p < n && n < 16) p *= 2;
     return larger(p, n);
   }
-  i64 count() const { return high.count * wide.count; }
+  i64 whole() const {
+    const bool large = high.step >= kQuarters * 2 * kTileRows && high.count * wide.count > kLast;
+    return high.count * wide.count - (large ? kLast : 0);
+  }
+  i64 count() const { return whole() + (high.count * wide.count - whole()) * kQuarters; }
 };
 
 // One block of the grid of c = a·b, or c += a·b.
 template <class P = F32, class A, class B, class C>
 inline void multiply_block(const Grid& g, i64 block, i64 depth, ViewOf<A> a, ViewOf<B> b, C* c, i64 c_step, bool add, f32* scratch) {
-  const i64 p = block % g.high.count, q = block / g.high.count, i = g.high.begin(p), j = g.wide.begin(q);
-  multiply<P>(g.high.size(p), g.wide.size(q), depth, a.at(i, 0), b.at(0, j), c + i * c_step + j, c_step, add, scratch);
+  const bool part = block >= g.whole();
+  const i64 n = part ? g.whole() + (block - g.whole()) / Grid::kQuarters : block, quarter = (block - g.whole()) % Grid::kQuarters;
+  const i64 p = n % g.high.count, q = n / g.high.count, rows = g.high.size(p), j = g.wide.begin(q);
+  const i64 top = part ? rows * quarter / Grid::kQuarters : 0, bottom = part ? rows * (quarter + 1) / Grid::kQuarters : rows;
+  const i64 i = g.high.begin(p) + top;
+  multiply<P>(bottom - top, g.wide.size(q), depth, a.at(i, 0), b.at(0, j), c + i * c_step + j, c_step, add, scratch);
 }
 
 }  // namespace openmoe::OPENMOE_ISA

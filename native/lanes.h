@@ -23,19 +23,6 @@ inline void put(bf16* p, vf v, Around) { _mm_stream_si128(reinterpret_cast<__m12
 template <class T> inline void put(T* p, vf v, Around) { store(p, v); }
 #endif
 
-inline vf get(const bf16* p, Whole) { return load(p); }
-inline vf get(const bf16* p, Around) { return load(p); }
-inline vf get(const bf16* p, i64 n) { return load_part(p, n); }
-inline void put(bf16* p, vf v, Whole) { store(p, v); }
-inline void put(bf16* p, vf v, i64 n) { store_part(p, v, n); }
-inline void put(bf16* p, vf v, Around) {
-#if defined(__AVX512F__)
-  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), (__m256i)round_bf16(v));
-#else
-  store(p, v);
-#endif
-}
-
 // p += v, beside the caches' own results whatever the lanes say: sums are read again.
 inline void add_to(f32* p, vf v, i64 n) { store_part(p, load_part(p, n) + v, n); }
 template <class N> inline void add_to(f32* p, vf v, N) { store(p, load(p) + v); }

@@ -9,6 +9,7 @@
 #include <new>
 
 #include "probe.h"
+#include "system.h"
 #include "threads.h"
 #include "vm.h"
 
@@ -35,8 +36,6 @@ struct Engine {
 struct Loaded {
   Machine machine;
   bool running = false, closed = false;
-  bool recorded = false;  // the next run
-  std::vector<Span> spans;
   int holders = 0;
   napi_ref arena = nullptr;
 
@@ -299,16 +298,7 @@ struct Job {
 // Whether it ran to its end.
 bool execute(Engine* engine, Loaded& loaded, const std::vector<void*>& buffers) {
   const FlushDenormals flush;
-  Pool* const pool = engine->pool;
-  if (!loaded.recorded) return loaded.machine.run(buffers, pool_team(pool));
-  Recording recording{loaded.spans.data(), static_cast<i64>(loaded.spans.size())};
-  pool_record(pool, &recording);
-  const bool finished = loaded.machine.run(buffers, pool_team(pool), &recording);
-  pool_record(pool, nullptr);
-  const i64 count = recording.count.load();
-  if (count < recording.room) loaded.spans.resize(static_cast<size_t>(count));
-  loaded.recorded = false;
-  return finished;
+  return loaded.machine.run(buffers.data(), engine->pool);
 }
 
 void Execute(napi_env, void* data) {
@@ -413,14 +403,11 @@ napi_value Profile(napi_env env, napi_callback_info info) {
 
 // record(handle): the next run becomes a timeline
 napi_value Record(napi_env env, napi_callback_info info) {
-  // An instruction is a few jobs, each of which is at most one span a thread.
-  constexpr size_t kJobs = 64;
   napi_value in[1];
   CHECK(arguments(env, info, in) ? napi_ok : napi_invalid_arg, "record(handle)");
   Loaded* loaded = external<Loaded>(env, in[0]);
   CHECK(loaded && !loaded->running ? napi_ok : napi_invalid_arg, "record(handle)");
-  loaded->spans.assign(loaded->machine.steps() * kJobs, Span{});
-  loaded->recorded = true;
+  loaded->machine.record();
   return nullptr;
 }
 
@@ -429,11 +416,12 @@ napi_value Timeline(napi_env env, napi_callback_info info) {
   napi_value in[1], buffer, result;
   CHECK(arguments(env, info, in) ? napi_ok : napi_invalid_arg, "timeline(handle)");
   Loaded* loaded = external<Loaded>(env, in[0]);
-  CHECK(loaded && !loaded->running && !loaded->recorded ? napi_ok : napi_invalid_arg, "timeline(handle)");
+  CHECK(loaded && !loaded->running ? napi_ok : napi_invalid_arg, "timeline(handle)");
   void* memory = nullptr;
-  const size_t bytes = sizeof(Span) * loaded->spans.size();
+  const std::vector<Span>& spans = loaded->machine.spans();
+  const size_t bytes = sizeof(Span) * spans.size();
   CHECK(napi_create_arraybuffer(env, bytes, &memory, &buffer), "timeline");
-  if (bytes) __builtin_memcpy(memory, loaded->spans.data(), bytes);
+  if (bytes) __builtin_memcpy(memory, spans.data(), bytes);
   CHECK(napi_create_typedarray(env, napi_float64_array, bytes / sizeof(double), buffer, 0, &result), "timeline");
   return result;
 }

@@ -7,9 +7,12 @@
 
 #include <atomic>
 #include <new>
+#if !defined(__wasm__)
 #include <pthread.h>
-#include <time.h>
 #include <unistd.h>
+#endif
+
+#include "system.h"
 
 #if defined(__linux__)
 #include <linux/futex.h>
@@ -39,9 +42,7 @@ uint64_t ticks() {
   asm volatile("mrs %0, cntvct_el0" : "=r"(t));
   return t;
 #else
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<uint64_t>(t.tv_sec) * 1000000000u + static_cast<uint64_t>(t.tv_nsec);
+  return static_cast<uint64_t>(now());
 #endif
 }
 
@@ -49,7 +50,7 @@ uint64_t ticks() {
 struct Signal {
   std::atomic<uint32_t> value{0};
   std::atomic<int> sleepers{0};
-#if !defined(__linux__)
+#if !defined(__linux__) && !defined(__wasm__)
   pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
   pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 #endif
@@ -63,6 +64,8 @@ struct Signal {
     sleepers.fetch_add(1);
 #if defined(__linux__)
     while (value.load() == seen) syscall(SYS_futex, &value, FUTEX_WAIT_PRIVATE, seen, nullptr, nullptr, 0);
+#elif defined(__wasm__)
+    while (value.load() == seen) __builtin_wasm_memory_atomic_wait32(word(), static_cast<int>(seen), -1);
 #else
     pthread_mutex_lock(&mutex);
     while (value.load(std::memory_order_acquire) == seen) pthread_cond_wait(&changed, &mutex);
@@ -77,16 +80,25 @@ struct Signal {
     if (sleepers.load() == 0) return;
 #if defined(__linux__)
     syscall(SYS_futex, &value, FUTEX_WAKE_PRIVATE, 1 << 30, nullptr, nullptr, 0);
+#elif defined(__wasm__)
+    __builtin_wasm_memory_atomic_notify(word(), 1u << 30);
 #else
     pthread_mutex_lock(&mutex);
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&mutex);
 #endif
   }
+#if defined(__wasm__)
+  int* word() { return reinterpret_cast<int*>(&value); }
+#endif
 };
 
-// About 20 µs: longer than the gap between two kernels of a step, shorter than a time slice.
+// About 20 µs: longer than the gap between two kernels of a step, shorter than a time slice. WebAssembly cannot pause a processor.
+#if defined(__wasm__)
+constexpr int kSpins = 20000;
+#else
 constexpr int kSpins = 2000;
+#endif
 // A stall is a wait that ended in sleep and took so many times as long as the caller's own part; then it goes without help for so
 // many times the wait.
 constexpr uint64_t kStall = 8, kAlone = 16;
@@ -95,7 +107,9 @@ constexpr uint64_t kStall = 8, kAlone = 16;
 
 struct Pool {
   Team team;  // first: the kernel's Team& is the Pool
+#if !defined(__wasm__)
   pthread_t* threads = nullptr;
+#endif
   int started = 0;
   Signal job;       // grows by one with each job
   Signal finished;  // grows by one when the last worker leaves a job that is closed
@@ -115,17 +129,6 @@ namespace {
 
 constexpr uint32_t kOpen = 1u << 31;
 
-struct Start {
-  Pool* pool;
-  int worker;
-};
-
-double now() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_nsec);
-}
-
 void take(Pool& pool, i32 worker) {
   Recording* const recording = pool.recording;
   const double begin = recording ? now() : 0;
@@ -138,21 +141,18 @@ void take(Pool& pool, i32 worker) {
   if (recording && taken > 0) recording->add(worker, begin, now());
 }
 
-void* work(void* argument) {
-  const Start start = *static_cast<Start*>(argument);
-  delete static_cast<Start*>(argument);
-  Pool& pool = *start.pool;
+void work(Pool& pool, int worker) {
   const FlushDenormals flush;
   uint32_t seen = 0;
   for (;;) {
     pool.job.wait(seen, kSpins);
     seen = pool.job.value.load(std::memory_order_acquire);
-    if (pool.stop.load(std::memory_order_acquire)) return nullptr;
+    if (pool.stop.load(std::memory_order_acquire)) return;
     // What the caller wrote before it opened the gate is visible to whoever passes it.
     uint32_t gate = pool.gate.load(std::memory_order_acquire);
     while ((gate & kOpen) && !pool.gate.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel)) relax();
     if (!(gate & kOpen)) continue;
-    take(pool, start.worker);
+    take(pool, worker);
     if (pool.gate.fetch_sub(1, std::memory_order_acq_rel) == 1) pool.finished.raise();
   }
 }
@@ -186,6 +186,41 @@ void run(Team& team, i64 count, void (*task)(void*, i64, i32), void* context) {
 
 }  // namespace
 
+#if defined(__wasm__)
+
+Pool* pool_create(int threads) {
+  Pool* pool = new (std::nothrow) Pool;
+  if (!pool) return nullptr;
+  pool->team = {run, threads};
+  pool->started = threads - 1;
+  return pool;
+}
+
+void pool_work(Pool* pool, int worker) { work(*pool, worker); }
+
+void pool_stop(Pool* pool) {
+  pool->stop.store(true, std::memory_order_release);
+  pool->job.raise();
+}
+
+#else
+
+namespace {
+
+struct Start {
+  Pool* pool;
+  int worker;
+};
+
+void* begin(void* argument) {
+  const Start start = *static_cast<Start*>(argument);
+  delete static_cast<Start*>(argument);
+  work(*start.pool, start.worker);
+  return nullptr;
+}
+
+}  // namespace
+
 Pool* pool_create(int threads) {
   Pool* pool = new (std::nothrow) Pool;
   if (!pool) return nullptr;
@@ -193,7 +228,7 @@ Pool* pool_create(int threads) {
   pool->threads = new (std::nothrow) pthread_t[threads > 0 ? threads : 1];
   for (int i = 1; pool->threads && i < threads; ++i) {
     Start* start = new (std::nothrow) Start{pool, i};
-    if (!start || pthread_create(&pool->threads[pool->started], nullptr, work, start) != 0) {
+    if (!start || pthread_create(&pool->threads[pool->started], nullptr, begin, start) != 0) {
       delete start;
       break;
     }
@@ -211,6 +246,8 @@ void pool_destroy(Pool* pool) {
   delete[] pool->threads;
   delete pool;
 }
+
+#endif
 
 Team* pool_team(Pool* pool) { return &pool->team; }
 void pool_record(Pool* pool, Recording* recording) { pool->recording = recording; }

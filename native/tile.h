@@ -1,5 +1,6 @@
 // The register tile of the matrix product: sums of a few rows by a few vectors of columns, over the whole depth.
 #pragma once
+#include "lanes.h"
 #include "product.h"
 
 namespace openmoe::OPENMOE_ISA {
@@ -9,6 +10,8 @@ namespace openmoe::OPENMOE_ISA {
 constexpr int kTileRows = 14, kTileVectors = 2;
 #elif defined(__AVX2__)
 constexpr int kTileRows = 6, kTileVectors = 2;
+#elif defined(__wasm__)
+constexpr int kTileRows = 3, kTileVectors = 3;  // 9 sums, 3 of b and 1 of a are what V8 keeps in registers: 8×3 is half as fast
 #else
 constexpr int kTileRows = 8, kTileVectors = 3;
 #endif
@@ -49,6 +52,7 @@ struct Tile {
   bf16* rounded = nullptr;
   i64 rounded_step = 0;
   f32* keep = nullptr;  // where the rows of b are packed, step kTileCols
+  bool around = false;  // stores go around the caches: whole registers, aligned, nothing added to
 };
 
 // What a tile does besides multiplying: nothing, fetching memory that is needed soon, or packing its b for the tiles below.
@@ -74,7 +78,7 @@ template <class P, int Rows, Aside Also> void multiply_tile(const Tile& t, [[may
 #pragma GCC unroll 4
     for (int j = 0; j < kTileVectors; ++j) {
       sum[i][j] = vf{};
-      __builtin_prefetch(t.c + i * t.c_step + j * kLanes, 1);
+      if (!t.around) __builtin_prefetch(t.c + i * t.c_step + j * kLanes, 1);
     }
   }
   const f32 *a = t.a, *b = t.b;
@@ -103,6 +107,14 @@ template <class P, int Rows, Aside Also> void multiply_tile(const Tile& t, [[may
   }
   if constexpr (Also == Aside::fetch) *next = ahead;
   if (t.rounded) return store_rounded<Rows>(t, sum);
+  if (t.around && t.cols == kTileCols) {
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+      for (int j = 0; j < kTileVectors; ++j) put(t.c + i * t.c_step + j * kLanes, sum[i][j], Around{});
+    }
+    return;
+  }
   if (t.cols == kTileCols) {
 #pragma GCC unroll 16
     for (int i = 0; i < Rows; ++i) {
@@ -159,6 +171,9 @@ template <int Rows> void multiply_strip(const Tile& t) {
 namespace tile {
 
 template <class P, int... I> inline void run(i64 rows, const Tile& t, Ahead* next, Sequence<I...>) {
+#if defined(__wasm__)
+  next = nullptr;  // there is nothing to fetch with
+#endif
   static constexpr void (*kernels[])(const Tile&, Ahead*) = {multiply_tile<P, I + 1, Aside::none>...};
   static constexpr void (*fetching[])(const Tile&, Ahead*) = {multiply_tile<P, I + 1, Aside::fetch>...};
   if constexpr (P::kAsStored) {

@@ -53,6 +53,14 @@ inline void store_part(f32* p, vf v, i64 n) {
 #endif
 }
 
+inline vi load_part(const i32* p, i64 n) { return (vi)load_part(reinterpret_cast<const f32*>(p), n); }
+inline void store(i32* p, vi v) { *reinterpret_cast<viu*>(p) = v; }
+inline vi lane_numbers() {
+  vi v;
+  for (int l = 0; l < kLanes; ++l) v[l] = l;
+  return v;
+}
+
 // 0, 1, …, N − 1 as template arguments: the lanes of a shuffle, the rows of a kernel.
 template <int... I> struct Sequence {};
 template <int N, int... I> struct CountTo : CountTo<N - 1, N - 1, I...> {};

@@ -2,8 +2,6 @@
 #include "vm.h"
 
 #include <string.h>
-#include <sys/mman.h>
-#include <time.h>
 
 #define DECLARE_ISA(isa)                    \
   namespace isa {                           \
@@ -24,6 +22,12 @@ DECLARE_ISA(avx2)
 #endif
 #if defined(OPENMOE_HAS_NEON)
 DECLARE_ISA(neon)
+#endif
+#if defined(OPENMOE_HAS_SIMD128)
+DECLARE_ISA(simd128)
+#endif
+#if defined(OPENMOE_HAS_RELAXED)
+DECLARE_ISA(relaxed)
 #endif
 
 #if defined(__x86_64__)
@@ -48,13 +52,17 @@ const std::vector<Isa>& isas() {
 #if defined(OPENMOE_HAS_NEON)
       {"neon", true, &neon::kernels, &neon::block_ops},
 #endif
+#if defined(OPENMOE_HAS_SIMD128)
+      {"wasm-simd128", true, &simd128::kernels, &simd128::block_ops},
+#endif
+#if defined(OPENMOE_HAS_RELAXED)
+      {"wasm-relaxed", true, &relaxed::kernels, &relaxed::block_ops},
+#endif
   };
   return all;
 }
 
 namespace {
-
-constexpr size_t kHugePage = size_t{2} << 20;
 
 // Reads numbers in order and remembers the first that is missing or not a whole number in range.
 class Reader {
@@ -88,34 +96,7 @@ template <class T> const T* find(const T* list, const std::string& name) {
   return nullptr;
 }
 
-double now() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return static_cast<double>(t.tv_sec) * 1e9 + static_cast<double>(t.tv_nsec);
-}
-
 }  // namespace
-
-char* map_memory(size_t bytes, size_t* mapped) {
-  *mapped = (bytes + 2 * kHugePage - 1) / kHugePage * kHugePage;
-  void* memory = mmap(nullptr, *mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) return nullptr;
-  // Trim to alignment, so that whole huge pages fit.
-  char* start = static_cast<char*>(memory);
-  const size_t skip = (kHugePage - reinterpret_cast<uintptr_t>(start) % kHugePage) % kHugePage;
-  if (skip) munmap(start, skip);
-  *mapped -= skip;
-#if defined(MADV_HUGEPAGE)
-  if (bytes >= kHugePage) madvise(start + skip, *mapped, MADV_HUGEPAGE);
-#endif
-  return start + skip;
-}
-
-void unmap_memory(char* memory, size_t mapped) {
-  if (!memory) return;
-  PERMIT(memory, mapped);
-  munmap(memory, mapped);
-}
 
 Machine::~Machine() { release(); }
 
@@ -200,7 +181,7 @@ std::string Machine::allocate() {
   return arena_ && scratch_ ? "" : "out of memory";
 }
 
-void* Machine::address(int value, const std::vector<void*>& arguments) const {
+void* Machine::address(int value, void* const* arguments) const {
   const Place& place = places_[value];
   return place.argument < 0 ? arena_ + place.offset : arguments[place.argument];
 }
@@ -220,7 +201,28 @@ void Machine::fence(const Step& s, const Call& call) {
 void Machine::fence(const Step&, const Call&) {}
 #endif
 
-bool Machine::run(const std::vector<void*>& arguments, Team* team, Recording* recording) {
+void Machine::record() {
+  // An instruction is a few jobs, each of which is at most one span a thread.
+  constexpr size_t kJobs = 64;
+  spans_.clear();
+  spans_.reserve(steps_.size() * kJobs);
+  recorded_ = true;
+}
+
+bool Machine::run(void* const* arguments, Pool* pool) {
+  if (!recorded_) return run(arguments, pool_team(pool), nullptr);
+  recorded_ = false;
+  spans_.resize(spans_.capacity());
+  Recording recording{spans_.data(), static_cast<i64>(spans_.size())};
+  pool_record(pool, &recording);
+  const bool finished = run(arguments, pool_team(pool), &recording);
+  pool_record(pool, nullptr);
+  const i64 count = recording.count.load();
+  if (count < recording.room) spans_.resize(static_cast<size_t>(count));
+  return finished;
+}
+
+bool Machine::run(void* const* arguments, Team* team, Recording* recording) {
   for (size_t i = 0; i < steps_.size(); ++i) {
     PERMIT(arena_, arena_mapped_);
     if (cancelled_.load()) return false;

@@ -5,28 +5,19 @@
 #include <vector>
 
 #include "kernel.h"
-#include "recording.h"
-
-// What the address sanitizer lets the program touch; nothing in other builds.
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#define FORBID(memory, bytes) ASAN_POISON_MEMORY_REGION(memory, bytes)
-#define PERMIT(memory, bytes) ASAN_UNPOISON_MEMORY_REGION(memory, bytes)
-#else
-#define FORBID(memory, bytes)
-#define PERMIT(memory, bytes)
-#endif
+#include "system.h"
+#include "threads.h"
 
 namespace openmoe {
 
-// Layout of an encoded program, all numbers doubles (src/exec/cpu/encode.ts writes it):
+// Layout of an encoded program, all numbers doubles (src/exec/machine/encode.ts writes it):
 //   magic, arena bytes, A arguments, W values, I instructions, C copies
 //   A × bytes
 //   W × dtype, place (0 arena, 1 argument), offset or argument, rank, dims[6]
 //   I × name, inputs, outputs, attrs; values in…; values out… (−1: nobody reads it); attrs…
 //   C × value, argument: results to copy at the end
 constexpr double kMagic = 20260001;
-constexpr double kMaxBytes = 1e13;
+constexpr double kMaxBytes = sizeof(size_t) < 8 ? 4e9 : 1e13;
 
 struct Isa {
   const char* name;
@@ -48,8 +39,11 @@ class Machine {
 
   // Forgets an earlier cancel: what is cancelled from now on is the next run.
   void ready() { cancelled_.store(false); }
-  // Runs once with the arguments' memory bound, and records that when asked to. False when cancelled.
-  bool run(const std::vector<void*>& arguments, Team* team, Recording* recording = nullptr);
+  // Runs once with the arguments' memory bound. False when cancelled.
+  bool run(void* const* arguments, Pool* pool);
+  // The next run becomes a timeline; spans() is that of the run recorded last.
+  void record();
+  const std::vector<Span>& spans() const { return spans_; }
   // Gives the memory back; the machine cannot run any more.
   void release();
   void cancel() { cancelled_.store(true); }
@@ -61,7 +55,6 @@ class Machine {
   // Nanoseconds that each instruction has taken so far, and how often the program ran.
   const std::vector<double>& spent() const { return spent_; }
   double runs() const { return runs_; }
-  size_t steps() const { return steps_.size(); }
 
  private:
   struct Place {
@@ -78,9 +71,10 @@ class Machine {
   struct Copy {
     int value, argument;
   };
-  void* address(int value, const std::vector<void*>& arguments) const;
+  void* address(int value, void* const* arguments) const;
   std::string allocate();
   void fence(const Step& step, const Call& call);
+  bool run(void* const* arguments, Team* team, Recording* recording);
 
   std::vector<Array> values_;
   std::vector<Place> places_;
@@ -90,6 +84,8 @@ class Machine {
   std::vector<const BlockOp*> block_ops_;
   std::vector<double> spent_;
   double runs_ = 0;
+  bool recorded_ = false;  // the next run
+  std::vector<Span> spans_;
   const Isa* isa_ = nullptr;
   int threads_ = 0;
   char* arena_ = nullptr;
@@ -98,9 +94,5 @@ class Machine {
   size_t scratch_bytes_ = 0, scratch_mapped_ = 0;
   std::atomic<bool> cancelled_{false};
 };
-
-// Memory for big arrays: zeroed, aligned to 2 MB where that helps, on huge pages where the system gives them. Null when there is none.
-char* map_memory(size_t bytes, size_t* mapped);
-void unmap_memory(char* memory, size_t mapped);
 
 }  // namespace openmoe

@@ -5,7 +5,7 @@ export { baselines, describeData, folder, starterCorpus, type Dataset, type Sour
 export {
   generate,
   GREEDY,
-  openCpu,
+  openExecutor,
   openEvaluator,
   openLanguageModel,
   type Executor,

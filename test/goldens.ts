@@ -2,10 +2,22 @@
 import { readFileSync } from 'node:fs';
 import { f32FromF16, readHeader, type SafeDType } from '../src/base/index.ts';
 import { readWeights } from '../src/checkpoints/index.ts';
-import { assignSlots, type Executor, loadAddon, openCpu, openRef, type Program, softmax, topk, trace } from '../src/exec/index.ts';
+import {
+  assignSlots,
+  cpuIsas,
+  type Executor,
+  openCpu,
+  openRef,
+  openWasm,
+  type Program,
+  softmax,
+  topk,
+  trace,
+  wasmIsas,
+} from '../src/exec/index.ts';
 import { balanceLoss, type Model, openmoe, OPENMOE_DEFAULTS, routerZ } from '../src/models/index.ts';
 import type { Optimizer } from '../src/train/optimizers/index.ts';
-import type { Numbers } from './support.ts';
+import { type Numbers, withIsa } from './support.ts';
 
 export interface Golden {
   readonly shape: readonly number[];
@@ -73,16 +85,16 @@ export function farthestOfLargest(a: ArrayLike<number>, b: Numbers): number {
   return d === 0 ? 0 : d / largest(b);
 }
 
-/** The reference executor, and the cpu executor where its addon is built. */
+/** The reference executor, and the machine in the addon and in WebAssembly where they are built. */
 export function executors(): [name: string, executor: Executor][] {
-  const ref: [string, Executor] = ['ref', openRef()];
-  try {
-    loadAddon();
-  } catch (error) {
-    console.log(`skipped on cpu: ${String(error)}`);
-    return [ref];
-  }
-  return [ref, ['cpu', openCpu({ threads: 2 })]];
+  const [cpu, wasm] = [cpuIsas().length > 0, wasmIsas().length > 0];
+  if (!cpu) console.log('skipped on cpu: the addon is not built');
+  if (!wasm) console.log('skipped on wasm: npm run build makes its module');
+  return [
+    ['ref', openRef()],
+    ...(cpu ? [['cpu', openCpu({ threads: 2 })] as [string, Executor]] : []),
+    ...(wasm ? [['wasm', withIsa(wasmIsas()[0]!, () => openWasm({ threads: 2 }))] as [string, Executor]] : []),
+  ];
 }
 
 /** The router behind its logits [T,E], T tokens in equal groups: chosen, gates, slot, kept, balanceLoss, routerZ. */

@@ -144,17 +144,12 @@ async function checkAttention(executor: Executor): Promise<void> {
     segments,
     apply: (p, x, t) => {
       const positions = reshape(iota([rows, length], 1), [rows * length]);
-      return layer.apply(p, { x, positions, segments: t, keySegments: t, start: full([], 0, 'i32'), cache: undefined }).y;
+      return layer.apply(p, { x, positions, segments: t });
     },
   });
-  for (const name of ['y', 'd_value', 'd_out'])
-    expect(farthestOfLargest(got[name]!, at(FILE, `attention.${name}`).data), name).toBeLessThan(2e-6);
-  // A query that sees no key sends the reference's gradient into all scores of its row, ours into none; in a model the masks
-  // leave nothing to send there. So dx is compared on the row without padding; parity-jax covers query and key.
-  expect(Array.from(segments.slice(length)).every((s) => s > 0)).toBe(true);
-  expect(farthestOfLargest(got['dx']!.slice(length * hidden), at(FILE, 'attention.dx').data.slice(length * hidden)), 'dx').toBeLessThan(
-    2e-6,
-  );
+  expect(segments.some((s) => s === 0)).toBe(true); // padding sees nothing, and the reference's gradient passes through it all the same
+  for (const [name, ours] of Object.entries(got))
+    expect(farthestOfLargest(ours, at(FILE, `attention.${name}`).data), name).toBeLessThan(2e-6);
 }
 
 async function checkRope(

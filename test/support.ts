@@ -20,8 +20,10 @@ import {
   type Program,
   type Numbers as Given,
   isFloat,
-  loadAddon,
+  cpuIsas,
   openCpu,
+  openWasm,
+  wasmIsas,
 } from '../src/exec/index.ts';
 import { apply } from '../src/graph/index.ts';
 
@@ -126,24 +128,23 @@ export function distance(a: Numbers, b: Numbers): number {
   return worst;
 }
 
-/** Executors on this machine, by what the test calls them. */
+/** Executors on this machine, by what the test calls them: each instruction set, native and in WebAssembly. */
 export function executors(): [string, () => Executor][] {
-  try {
-    const present = loadAddon()
-      .info()
-      .isas.filter((i) => i.present)
-      .map((i) => i.name);
-    return present.map((isa) => [`cpu, ${isa}`, () => withIsa(isa)]);
-  } catch (error) {
-    console.log(`skipped: ${String(error)}`);
-    return [];
-  }
+  const [native, wasm] = [cpuIsas(), wasmIsas()];
+  if (native.length === 0) console.log('skipped on cpu: the addon is not built');
+  if (wasm.length === 0) console.log('skipped on wasm: npm run build makes its module');
+  return [
+    ...native.map((isa): [string, () => Executor] => [`cpu, ${isa}`, () => withIsa(isa, () => openCpu({ threads: 2 }))]),
+    ...wasm.map((isa): [string, () => Executor] => [`wasm, ${isa}`, () => withIsa(isa, () => openWasm({ threads: 2 }))]),
+  ];
 }
-function withIsa(isa: string): Executor {
+
+/** Opens an executor as OPENMOE_ISA would have it. */
+export function withIsa<T>(isa: string, open: () => T): T {
   const before = process.env['OPENMOE_ISA'];
   process.env['OPENMOE_ISA'] = isa;
   try {
-    return openCpu({ threads: 2 });
+    return open();
   } finally {
     if (before === undefined) delete process.env['OPENMOE_ISA'];
     else process.env['OPENMOE_ISA'] = before;

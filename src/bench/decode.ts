@@ -1,7 +1,7 @@
 /** Reading prompts and writing tokens, on models as large as the peers': as many weights, as many of them active for a token. */
 import {
   type Buffer,
-  type CpuExecutor,
+  type MachineExecutor,
   type DecoderConfig,
   type LanguageModel,
   type Model,
@@ -59,7 +59,7 @@ const title = (r: Reading): string => `${nameOf(r)} ${shapeOf(r)}`;
 export const decodeTitles = (): readonly string[] => READINGS.map(title);
 
 /** Measures those whose name and shape contain `filter`. */
-export async function* benchDecode(executor: CpuExecutor, filter: string, dtype: Precision): AsyncGenerator<Row> {
+export async function* benchDecode(executor: MachineExecutor, filter: string, dtype: Precision): AsyncGenerator<Row> {
   for (const config of Object.keys(DECODE_MODELS) as (keyof typeof DECODE_MODELS)[]) {
     const wanted = READINGS.filter((r) => r.config === config && title(r).includes(filter));
     if (wanted.length === 0) continue;
@@ -71,7 +71,7 @@ export async function* benchDecode(executor: CpuExecutor, filter: string, dtype:
 
 const BITS: Readonly<Record<Precision, PackedBits | undefined>> = { f32: undefined, bf16: 16, int8: 8, int4: 4 };
 
-async function madeUp(model: Model, executor: CpuExecutor, dtype: Precision): Promise<Weights> {
+async function madeUp(model: Model, executor: MachineExecutor, dtype: Precision): Promise<Weights> {
   const values = weightsOf(model);
   const shapes = new Map(model.list.map(({ path, shape }) => [path, shape]));
   const put = (path: string): Buffer => executor.put(values.get(path)!, { dtype: 'f32', shape: shapes.get(path)! });
@@ -88,7 +88,7 @@ interface Bench {
 
 const SECONDS = 2;
 
-async function measureReading(executor: CpuExecutor, { reading, model, weights, dtype }: Bench): Promise<Row> {
+async function measureReading(executor: MachineExecutor, { reading, model, weights, dtype }: Bench): Promise<Row> {
   const { config, rows, prompt } = reading;
   const lm = openLanguageModel(model, executor, weights, { context: prompt ?? WRITTEN + 1, routing: false });
   const [work, tokens] = prompt === undefined ? [workOfTokens(model, rows, dtype), rows] : [workOfPrompt(model, prompt, dtype), prompt];

@@ -1,6 +1,6 @@
 /** One kernel at a time: a small program over made-up operands. */
 import { rng } from '../base/index.ts';
-import { type ArgumentSpec, costOf, type CpuExecutor, type Program, sizeOf, type Tensor, trace } from '../infer/index.ts';
+import { type ArgumentSpec, costOf, type MachineExecutor, type Program, sizeOf, type Tensor, trace } from '../infer/index.ts';
 import { measure, type Precision } from './measure.ts';
 import { type Likeness, row, type Row, type Work } from './row.ts';
 import { repeated } from './weights.ts';
@@ -38,7 +38,7 @@ export const i = (...shape: number[]): ArgumentSpec => ({ shape, dtype: 'i32' })
 const SECONDS = 0.3;
 
 /** Measures them in turn. */
-export async function* measureKernels(executor: CpuExecutor, kernels: readonly Kernel[], seconds = SECONDS): AsyncGenerator<Row> {
+export async function* measureKernels(executor: MachineExecutor, kernels: readonly Kernel[], seconds = SECONDS): AsyncGenerator<Row> {
   const medians = new Map<string, number>();
   for (const kernel of kernels) {
     const measured = await measureKernel(executor, kernel, seconds);
@@ -48,7 +48,7 @@ export async function* measureKernels(executor: CpuExecutor, kernels: readonly K
   }
 }
 
-async function measureKernel(executor: CpuExecutor, kernel: Kernel, seconds: number): Promise<Row> {
+async function measureKernel(executor: MachineExecutor, kernel: Kernel, seconds: number): Promise<Row> {
   const { name, shape, dtype, like } = kernel;
   const program = trace(name, kernel.specs, (args) => ({
     results: kernel.build(args),

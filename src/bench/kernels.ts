@@ -3,7 +3,7 @@ import {
   attention,
   attentionGrad,
   cast,
-  type CpuExecutor,
+  type MachineExecutor,
   gradient,
   groupedMatmul,
   linearCrossEntropy,
@@ -132,9 +132,11 @@ const multiplying = (dtype: Products): Kernel[] => [
 const KERNELS: readonly Kernel[] = [
   ...multiplying('f32'),
   ...multiplying('bf16'),
+  ...attentionOf(16, 256, 8, 16),
   ...attentionOf(8, 256, 8, 32),
   ...attentionOf(4, 512, 12, 64),
   ...attentionOf(1, 2048, 12, 64),
+  ...attentionOf(2, 1024, 8, 128),
   ...attentionOf(1, 4096, 12, 128),
   ...MEMORY_KERNELS,
 ];
@@ -145,7 +147,7 @@ const title = ({ name, shape }: Kernel): string => `${name} ${shape}`;
 export const kernelTitles = (dtype: Precision): readonly string[] => KERNELS.filter((k) => k.dtype === dtype).map(title);
 
 /** Measures the kernels of a precision whose name and shape contain `filter`. */
-export const benchKernels = (executor: CpuExecutor, filter: string, dtype: Precision): AsyncGenerator<Row> =>
+export const benchKernels = (executor: MachineExecutor, filter: string, dtype: Precision): AsyncGenerator<Row> =>
   measureKernels(
     executor,
     KERNELS.filter((k) => k.dtype === dtype && title(k).includes(filter)),

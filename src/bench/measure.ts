@@ -1,5 +1,5 @@
 /** Timing on a machine whose speed drifts: every measurement stands between two probes of the peak and the bandwidth. */
-import type { CpuExecutor } from '../infer/index.ts';
+import type { MachineExecutor } from '../infer/index.ts';
 
 /** What matrices are multiplied in, and weights stored in. */
 export const PRECISIONS = ['f32', 'bf16', 'int8', 'int4'] as const;
@@ -33,7 +33,7 @@ export interface Probing {
   readonly bytes?: number | undefined;
 }
 
-export function limits(executor: CpuExecutor, { precision, bytes }: Probing): Limits {
+export function limits(executor: MachineExecutor, { precision, bytes }: Probing): Limits {
   return {
     peak: executor.peak(PROBE_SECONDS, precision === 'f32' ? 'f32' : 'bf16'),
     ...executor.bandwidth(PROBE_SECONDS, bytes),
@@ -46,7 +46,7 @@ export interface Measuring extends Probing {
 }
 
 /** Times `run` after a warm-up; keeps the steadiest of a few tries. `run` may return the seconds that count; else all of it does. */
-export async function measure(executor: CpuExecutor, run: () => Promise<number | void>, m: Measuring): Promise<Measured> {
+export async function measure(executor: MachineExecutor, run: () => Promise<number | void>, m: Measuring): Promise<Measured> {
   await run();
   let best: { measured: Measured; drift: number } | undefined;
   for (let attempt = 0; attempt < TRIES && (best?.drift ?? 1) > STEADY; attempt++) {

@@ -1,7 +1,7 @@
 /** What fewer bits a weight cost: validation loss with packed weights minus that with f32, paired row by row. */
 import {
   type Buffers,
-  type CpuExecutor,
+  type MachineExecutor,
   inBatches,
   type Model,
   openTokenLosses,
@@ -38,7 +38,7 @@ const TYPES = [
 ] as const;
 
 /** f32 first. */
-export async function* benchQuality(executor: CpuExecutor, trained: Trained): AsyncGenerator<Quality> {
+export async function* benchQuality(executor: MachineExecutor, trained: Trained): AsyncGenerator<Quality> {
   const exact = await rowLosses(executor, trained, trained.weights);
   const loss = meanOf(exact);
   yield { dtype: 'f32', loss, difference: 0, low: 0, high: 0, rows: exact.length };
@@ -54,7 +54,7 @@ interface RowLoss {
   readonly weight: number;
 }
 
-async function rowLosses(executor: CpuExecutor, { model, rows, length }: Trained, weights: Weights): Promise<readonly RowLoss[]> {
+async function rowLosses(executor: MachineExecutor, { model, rows, length }: Trained, weights: Weights): Promise<readonly RowLoss[]> {
   const losses = await openTokenLosses(model, executor, { weights, rows: BATCH, length });
   const all: RowLoss[] = [];
   for (const batch of inBatches(rows, { rows: BATCH, length })) {

@@ -1,7 +1,7 @@
 /** The whole training step on random tokens, in the peers' configurations or a recipe's own. */
 import { rng } from '../base/index.ts';
 import type { Batch } from '../data/index.ts';
-import type { CpuExecutor, Model, Timed, Timeline } from '../infer/index.ts';
+import type { MachineExecutor, Model, Timed, Timeline } from '../infer/index.ts';
 import { modelOf, openSession, type Recipe, type Session, trainingFlops } from '../train/index.ts';
 import { CONFIGS, peerFacts } from './configs.ts';
 import { watchLoop } from './event-loop.ts';
@@ -34,7 +34,7 @@ export interface OpTime {
 const SECONDS = 4;
 
 /** Measures one step of a recipe. Drops are counted as work not done, as the peers do. */
-export async function benchStep(executor: CpuExecutor, r: Recipe, seconds = SECONDS): Promise<StepMeasured> {
+export async function benchStep(executor: MachineExecutor, r: Recipe, seconds = SECONDS): Promise<StepMeasured> {
   const model = modelOf(r);
   const session = await openSession(model, r, executor);
   try {
@@ -52,7 +52,7 @@ interface Bench {
   readonly seconds: number;
 }
 
-async function measureStep(executor: CpuExecutor, { r, model, session, seconds }: Bench): Promise<StepMeasured> {
+async function measureStep(executor: MachineExecutor, { r, model, session, seconds }: Bench): Promise<StepMeasured> {
   const rows = r.train.batch * r.train.accumulate;
   const tokens = rows * r.data.length;
   const batch = randomBatch(tokens, r.model.vocab);

@@ -1,6 +1,6 @@
 /** Training of tokenizers, and text to ids: on as much text and as many pieces as the peers. */
 import { sampleTexts, type Source } from '../data/index.ts';
-import type { CpuExecutor } from '../infer/index.ts';
+import type { MachineExecutor } from '../infer/index.ts';
 import { type Tokenizer, trainBpe } from '../text/index.ts';
 import { limits, measure, type Measured, type Probing } from './measure.ts';
 import { row, type Row } from './row.ts';
@@ -16,7 +16,7 @@ export const tokenizerTitles = (): readonly string[] => [
 ];
 
 /** Measures what contains `filter`, on the documents of a source, at most as many as the peers take. */
-export async function* benchTokenizers(executor: CpuExecutor, source: Source, filter: string): AsyncGenerator<Row> {
+export async function* benchTokenizers(executor: MachineExecutor, source: Source, filter: string): AsyncGenerator<Row> {
   const titles = tokenizerTitles();
   const texts = await sampleTexts(source, TRAINED);
   const wanted = (title: string): boolean => title.includes(filter);
@@ -40,7 +40,7 @@ const PROBING: Probing = { precision: 'f32' };
 
 /** Once: it takes long enough. */
 async function training(
-  executor: CpuExecutor,
+  executor: MachineExecutor,
   texts: readonly string[],
   vocabSize: number,
 ): Promise<{ tokenizer: Tokenizer; measured: Measured }> {
@@ -52,7 +52,7 @@ async function training(
 }
 
 /** One document after the other, on one thread. */
-async function encoding(executor: CpuExecutor, tokenizer: Tokenizer, texts: readonly string[]): Promise<Row> {
+async function encoding(executor: MachineExecutor, tokenizer: Tokenizer, texts: readonly string[]): Promise<Row> {
   let tokens = 0;
   const run = async (): Promise<void> => void (tokens = texts.reduce((n, text) => n + tokenizer.encode(text).length, 0));
   const measured = await measure(executor, run, { seconds: SECONDS, ...PROBING });

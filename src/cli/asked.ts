@@ -1,7 +1,7 @@
 /** What `train` and `quickstart` are asked for: a recipe to begin, or a run to go on with; and the run they work in. */
 import { RECIPES } from '../../recipes/index.ts';
 import { EXIT, type Problem, suggest, UserError } from '../base/index.ts';
-import { type CpuExecutor, openCpu } from '../exec/index.ts';
+import { type MachineExecutor, openExecutor } from '../exec/index.ts';
 import { environment, readRun, type Run } from '../runs/index.ts';
 import { checkRecipe, sourceOf } from '../train/index.ts';
 import { parseSeconds, parseText, parseWithin, value, yes } from './command.ts';
@@ -119,9 +119,9 @@ export interface AskedRun extends RecipeChoice {
  * Works in that run with the engine, once it is known that the recipe fits this machine.
  * Throws E_NO_ENGINE (not found), E_MEMORY (does not fit), E_RUN_EXISTS, E_RUN_BUSY (usage).
  */
-export async function inAskedRun<T extends Ended>(asked: AskedRun, work: (run: Run, executor: CpuExecutor) => Promise<T>): Promise<T> {
+export async function inAskedRun<T extends Ended>(asked: AskedRun, work: (run: Run, executor: MachineExecutor) => Promise<T>): Promise<T> {
   const { recipe, origin, resume, dir, tags, threads, terminal, signal } = asked;
-  const executor = openCpu({ threads });
+  const executor = openExecutor({ threads });
   await refuseTooLarge(recipe, await planMemory(recipe), memoryLimit());
   const fresh = async (): Promise<Opening> => ({
     create: {
@@ -130,7 +130,7 @@ export async function inAskedRun<T extends Ended>(asked: AskedRun, work: (run: R
       recipe,
       origin,
       tags,
-      env: await environment({ engine: executor.facts }),
+      env: await environment({ engine: { executor: executor.name, ...executor.facts } }),
     },
   });
   try {

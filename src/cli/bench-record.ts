@@ -4,7 +4,7 @@ import { cpus, loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
 import { EXIT, jsonLine, UserError } from '../base/index.ts';
 import { chromeTrace, type PeerLine, readPeers, type Row } from '../bench/index.ts';
-import type { CpuExecutor, Timeline } from '../exec/index.ts';
+import type { MachineExecutor, Timeline } from '../exec/index.ts';
 import { timelinePage } from '../report/index.ts';
 import { environment, packageHome } from '../runs/index.ts';
 import type { Recipe } from '../train/index.ts';
@@ -22,7 +22,7 @@ export interface Peak {
 const PROBE_SECONDS = 0.2;
 
 /** What the machine can do now, before anything else is measured. */
-export function peakNow(executor: CpuExecutor, { say, form }: Terminal): Peak {
+export function peakNow(executor: MachineExecutor, { say, form }: Terminal): Peak {
   const { read, update } = executor.bandwidth(PROBE_SECONDS);
   const bf16 = executor.facts.bf16 ? executor.peak(PROBE_SECONDS, 'bf16') : null;
   const peak = { f32: executor.peak(PROBE_SECONDS), bf16, bandwidth: read, update };
@@ -39,7 +39,7 @@ export interface BenchDocument {
 }
 
 /** The peak is the best of `first` and of those measured beside the rows. */
-export function benchDocument({ facts }: CpuExecutor, first: Peak, rows: readonly Row[]): BenchDocument {
+export function benchDocument({ facts }: MachineExecutor, first: Peak, rows: readonly Row[]): BenchDocument {
   const best = (start: number, of: readonly Row[]): number => Math.max(start, ...of.map((r) => r.peak_gflops));
   const peak = {
     ...first,

@@ -1,7 +1,7 @@
 /** What training a recipe would take, before anything is trained. */
 import { benchStep } from '../bench/index.ts';
 import { formatBytes, formatCount, formatDuration, UserError, inColumns } from '../base/index.ts';
-import { openCpu } from '../exec/index.ts';
+import { openExecutor } from '../exec/index.ts';
 import { modelOf, type Recipe } from '../train/index.ts';
 import type { Answer } from './command.ts';
 import { flopsPerToken, type MemoryPlan, planMemory, tokensPerStep } from './planning.ts';
@@ -47,9 +47,9 @@ const PEAK_SECONDS = 0.2;
 const USUAL_SHARE = 0.4;
 
 async function timeFor(recipe: Recipe, { fits, flops, threads }: { fits: boolean; flops: number; threads: number }): Promise<Estimate> {
-  let executor: ReturnType<typeof openCpu>;
+  let executor: ReturnType<typeof openExecutor>;
   try {
-    executor = openCpu({ threads });
+    executor = openExecutor({ threads });
   } catch (error) {
     if (error instanceof UserError) return { seconds: null, from: 'no engine' };
     throw error;

@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../base/index.ts';
-import { loadAddon } from '../exec/index.ts';
+import { chooseExecutor } from '../exec/index.ts';
 import { main, type Surroundings } from './main.ts';
 import type { Group } from './command.ts';
 
@@ -43,7 +43,7 @@ export function writeTexts(folder: string): void {
 /** Whether runs can be trained here; says so where not. */
 export function engineIsBuilt(): boolean {
   try {
-    return Boolean(loadAddon());
+    return Boolean(chooseExecutor());
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     console.log(`skipped: ${error.message}`);

@@ -1,6 +1,6 @@
 /** Probes a run: the same probe set through its kept checkpoints, and what that says about its routers. */
 import { UserError } from '../base/index.ts';
-import type { CpuExecutor } from '../exec/index.ts';
+import type { MachineExecutor } from '../exec/index.ts';
 import { analyse, type Findings, openProber, type Prober, type RoutingRecord } from '../routing/index.ts';
 import type { RunFolder } from '../runs/index.ts';
 import { permanentSteps, type Prepared, type Recipe, readTrained } from '../train/index.ts';
@@ -12,7 +12,7 @@ export interface ProbeNeeds extends Pick<Prepared, 'dataset' | 'model'> {
   readonly run: RunFolder;
   /** With its steps fixed. */
   readonly recipe: Recipe;
-  readonly executor: CpuExecutor;
+  readonly executor: MachineExecutor;
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
 }

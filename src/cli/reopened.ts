@@ -1,5 +1,5 @@
 /** A trained run opened again with its data, for those who measure it. */
-import type { Buffers, CpuExecutor } from '../exec/index.ts';
+import type { Buffers, MachineExecutor } from '../exec/index.ts';
 import type { RunFolder } from '../runs/index.ts';
 import { checkRecipe, prepare, type Prepared, type Recipe } from '../train/index.ts';
 import type { Terminal } from './terminal.ts';
@@ -8,7 +8,7 @@ import { openTrained } from './trained.ts';
 export interface Reopened extends Prepared {
   readonly run: RunFolder;
   readonly recipe: Recipe;
-  readonly executor: CpuExecutor;
+  readonly executor: MachineExecutor;
   readonly weights: Buffers;
   readonly step: number;
 }

@@ -1,5 +1,5 @@
 /** Text that a trained run generates from beginnings of its own probe documents. */
-import type { CpuExecutor } from '../exec/index.ts';
+import type { MachineExecutor } from '../exec/index.ts';
 import { generate, openLanguageModel } from '../infer/index.ts';
 import type { RunFolder } from '../runs/index.ts';
 import { type Prepared, type Recipe, readTrained } from '../train/index.ts';
@@ -18,7 +18,7 @@ interface Needs extends Prepared {
 export async function samplesOf(
   run: RunFolder,
   { recipe, model, dataset, tokenizer, step }: Needs,
-  { executor, signal }: { executor: CpuExecutor; signal: AbortSignal },
+  { executor, signal }: { executor: MachineExecutor; signal: AbortSignal },
 ): Promise<Sample[]> {
   const { weights } = await readTrained(await run.readCheckpoint(step));
   const lm = openLanguageModel(model, executor, resident(executor, model, weights), {

@@ -1,6 +1,14 @@
 /** A model reference opened for use: the checkpoint's model, tokenizer, and weights resident with an executor. */
 import { EXIT, UserError } from '../base/index.ts';
-import { type Buffers, type CpuExecutor, loadWeights, type Model, openCpu, type Weights, type WeightType } from '../infer/index.ts';
+import {
+  type Buffers,
+  loadWeights,
+  type MachineExecutor,
+  type Model,
+  openExecutor,
+  type Weights,
+  type WeightType,
+} from '../infer/index.ts';
 import { findRun, readRun, type RunFolder } from '../runs/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import { locateTrained, readTrained } from '../train/index.ts';
@@ -13,7 +21,7 @@ export interface OpenCheckpoint {
   readonly model: Model;
   readonly tokenizer: Tokenizer;
   readonly weights: Buffers;
-  readonly executor: CpuExecutor;
+  readonly executor: MachineExecutor;
 }
 
 /** The step that a reference means: the one it names, else the newest sound one. Throws E_CHECKPOINT_UNKNOWN (not found). */
@@ -41,7 +49,7 @@ export async function referencedStep(
 
 /** Throws UserErrors: unknown run or step (3), damaged checkpoint (4), no engine (3), no memory (5). */
 export async function openTrained(ref: string, terminal: Terminal, threads: number | undefined): Promise<OpenCheckpoint> {
-  const executor = openCpu({ threads: chosenThreads(threads, terminal.env).count });
+  const executor = openExecutor({ threads: chosenThreads(threads, terminal.env).count });
   const { run, step } = await referencedStep(ref, terminal, 'newestSound');
   const { model, weights, tokenizer } = await readTrained(await run.readCheckpoint(step));
   return { run, step, model, tokenizer, executor, weights: resident(executor, model, weights) };
@@ -60,7 +68,7 @@ export async function openForReading(
   terminal: Terminal,
   { threads, dtype }: { readonly threads: number | undefined; readonly dtype: WeightType },
 ): Promise<OpenForReading> {
-  const executor = openCpu({ threads: chosenThreads(threads, terminal.env).count });
+  const executor = openExecutor({ threads: chosenThreads(threads, terminal.env).count });
   const { run, step } = await referencedStep(ref, terminal, 'newestWhole');
   const located = await locateTrained(await run.readCheckpoint(step));
   const weights = await loadWeights(located.model, executor, located, dtype);
@@ -68,5 +76,5 @@ export async function openForReading(
 }
 
 /** Buffers with these values, by parameter path. */
-export const resident = (executor: CpuExecutor, model: Model, values: ReadonlyMap<string, Float32Array>): Buffers =>
+export const resident = (executor: MachineExecutor, model: Model, values: ReadonlyMap<string, Float32Array>): Buffers =>
   Object.fromEntries(model.list.map((p) => [p.path, executor.put(values.get(p.path)!, { dtype: 'f32', shape: p.shape })]));

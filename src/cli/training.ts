@@ -1,7 +1,7 @@
 /** Training in an open run: data, tokenizer, model and loop, recorded and shown. */
 import { formatCount, formatDuration, UserError } from '../base/index.ts';
 import { describeData } from '../data/index.ts';
-import type { CpuExecutor } from '../exec/index.ts';
+import type { MachineExecutor } from '../exec/index.ts';
 import { environment, type Run } from '../runs/index.ts';
 import type { StepShape } from '../routing/index.ts';
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
@@ -16,7 +16,7 @@ import type { Terminal } from './terminal.ts';
 export interface Training {
   /** `train.steps` may be 0: then it is fixed here, before step 0. */
   readonly recipe: Recipe;
-  readonly executor: CpuExecutor;
+  readonly executor: MachineExecutor;
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
   /** As performance.now(). */
@@ -37,7 +37,13 @@ export async function trainIn(run: Run, { recipe: asked, executor, terminal, sig
   const recipe = await fixedIn(run, asked, { prepared, executor, terminal, signal });
   await run.write(
     'env.json',
-    pretty(await environment({ engine: executor.facts, seeds: { recipe: recipe.seed }, data: prepared.dataset.hash })),
+    pretty(
+      await environment({
+        engine: { executor: executor.name, ...executor.facts },
+        seeds: { recipe: recipe.seed },
+        data: prepared.dataset.hash,
+      }),
+    ),
   );
   const events = train({ ...prepared, recipe, executor, run, signal, ...(deadline !== undefined && { deadline }) });
   const shape = stepShape(recipe);
@@ -81,7 +87,7 @@ async function keptTokenizer(run: Run): Promise<Tokenizer | undefined> {
 
 interface Fixing {
   readonly prepared: Prepared;
-  readonly executor: CpuExecutor;
+  readonly executor: MachineExecutor;
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
 }

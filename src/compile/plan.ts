@@ -79,9 +79,18 @@ function sharedWith(i: Instruction, value: Value, s: Situation): Block | number 
   const name = opNamed(i.op)?.outputs[i.out.indexOf(value)];
   const operand = name && (traits?.updates?.[name] ?? traits?.inPlace?.[name]);
   const candidates = operand ? [i.in[opNamed(i.op)!.inputs.indexOf(operand)]!] : 'steps' in i ? i.in : [];
-  return candidates
+  const found = candidates
     .map((id) => takeOver(id, value, s, { once: !operand && i.in.filter((x) => x === id).length > 1 }))
     .find((b) => b !== undefined);
+  return found ?? unread(value, s);
+}
+
+/** The argument whose new value this is, when nobody ever reads the old one. */
+function unread(value: Value, { program, last }: Situation): number | undefined {
+  const result = program.results.find((r) => r.value === value.id && r.updates !== undefined);
+  const at = program.arguments.findIndex((a) => a.name === result?.updates);
+  const target = program.arguments[at];
+  return target && !last.has(target.id) && bytesOf(target) === bytesOf(value) ? at : undefined;
 }
 
 function takeOver(id: string, value: Value, s: Situation, { once }: { once: boolean }): Block | number | undefined {

@@ -11,6 +11,7 @@ import {
   interleaved,
   openEvaluator,
   openLanguageModel,
+  openScorer,
   openmoe,
   packModel,
   OPENMOE_DEFAULTS,
@@ -206,4 +207,13 @@ describe.each([
       for (const [n, row] of next.entries()) expect((await alone.extend([row[i]!])).logits()).toEqual(together[n + 1]![i]);
     }
   });
+});
+
+test('a scorer gives the cross-entropies of the evaluator, whatever computes them', async () => {
+  const some = Int32Array.from({ length: 16 }, (_, i) => (i * 37) % VOCAB);
+  const rows = { tokens: some, targets: some.toReversed(), segments: new Int32Array(16).fill(1), weights: new Float32Array(16).fill(1) };
+  const evaluator = await openEvaluator(model, executor, { rows: 2, length: 8, mode: 'eval', padded: false, losses: true, routing: false });
+  const { perToken: want } = await evaluator.run(weights, rows);
+  const got = await (await openScorer(model, executor, weights, { rows: 2, length: 8 })).run(rows);
+  got.forEach((x, i) => expect(x).toBeCloseTo(want[i]!, 4));
 });

@@ -4,6 +4,7 @@ import {
   type Buffers,
   concat,
   type Executor,
+  type Loaded,
   type Model,
   packWeights,
   type PackedBits,
@@ -70,25 +71,28 @@ export async function packModel(
   bits: PackedBits,
 ): Promise<PackedModel> {
   const buffers: Record<string, Buffer> = {};
+  // Layers are alike: one program serves the matrices of all.
+  const programs = new Map<string, Loaded>();
   for (const path of plainPaths(model)) buffers[path] = await source(path);
   for (const matrix of packedMatrices(model)) {
     const inputs: Record<string, Buffer> = {};
     for (const path of matrix.from) inputs[path] = await source(path);
     const packed = executor.zeros({ dtype: 'i8', shape: shapeOfPacked({ ...matrix, bits }) });
-    const program = await executor.load(packing(matrix, inputs, bits));
-    await program.run({ ...inputs, packed });
-    program.close();
+    const kind = JSON.stringify([matrix.matrices, matrix.sections, ...Object.values(inputs).map((b) => b.dtype)]);
+    if (!programs.has(kind)) programs.set(kind, await executor.load(packing(matrix, inputs, bits)));
+    await programs.get(kind)!.run({ ...Object.fromEntries(Object.values(inputs).map((b, i) => [`part ${i}`, b])), packed });
     buffers[matrix.path] = packed;
   }
+  programs.forEach((program) => program.close());
   return { bits, buffers };
 }
 
 function packing(matrix: PackedMatrix, inputs: Buffers, bits: PackedBits): Program {
-  const specs = Object.fromEntries(matrix.from.map((path) => [path, { shape: inputs[path]!.shape, dtype: inputs[path]!.dtype }]));
+  const parts = Object.values(inputs).map(({ shape, dtype }, i) => [`part ${i}`, { shape, dtype }] as const);
   const target = { packed: { dtype: 'i8', shape: shapeOfPacked({ ...matrix, bits }), role: 'state' } } as const;
-  return trace(`pack ${matrix.path}`, { ...specs, ...target }, (args) => {
-    const parts = matrix.from.map((path) => args[path]!);
-    const joined = parts.length === 1 ? parts[0]! : concat(parts, parts[0]!.shape.length - 1);
+  return trace(`pack ${matrix.path}`, { ...Object.fromEntries(parts), ...target }, (args) => {
+    const given = parts.map(([name]) => args[name]!);
+    const joined = given.length === 1 ? given[0]! : concat(given, given[0]!.shape.length - 1);
     const packed = packWeights(reshape(joined, [...matrix.matrices]), { bits, sections: matrix.sections });
     return { results: { packed }, updates: { packed: 'packed' } };
   });

@@ -2,7 +2,6 @@
 import {
   add,
   attentionLayer,
-  type Cache,
   equal,
   feedforward,
   type FloatType,
@@ -59,8 +58,6 @@ export interface DecoderInput {
   readonly mode: Mode;
   /** Rows may hold padding: normed inputs are masked as the reference does (2.7), at the cost of a pass each. */
   readonly padded: boolean;
-  /** With a cache: i[] position of the first token, and what was read before, per layer. */
-  readonly past?: { readonly start: Tensor; readonly layers: readonly Cache[] };
 }
 
 export interface DecoderOutput {
@@ -68,7 +65,6 @@ export interface DecoderOutput {
   readonly hidden: Tensor;
   /** [] means over MoE layers; absent without MoE layers. */
   readonly routerLosses: { readonly balanceLoss: Tensor; readonly routerZ: Tensor } | undefined;
-  readonly caches: readonly Cache[];
 }
 
 export const isSparse = (c: Pick<DecoderConfig, 'moeInterval'>, index: number): boolean => (index + 1) % c.moeInterval === 0;
@@ -86,22 +82,17 @@ export function decoder(c: DecoderConfig, kind: SparseKind) {
     params,
     apply(p: Values<typeof params>, input: DecoderInput): DecoderOutput {
       const [rows, length] = input.segments.shape as [number, number];
-      const start = input.past?.start ?? full([], 0, 'i32');
-      const positions = add(reshape(iota([rows, length], 1), [rows * length]), start);
+      const positions = reshape(iota([rows, length], 1), [rows * length]);
       const mask = input.padded ? logitMask(input.tokens, rows, length) : undefined;
-      const keySegments = input.past ? full([1, input.past.layers[0]!.keys.shape[0]!], 1, 'i32') : input.segments;
       let h = gather(p.embedding, input.tokens); // [N,H]
-      const caches: Cache[] = [];
       const losses: { balanceLoss: Tensor; routerZ: Tensor }[] = [];
       layers.forEach((l, i) => {
-        const context = { ...input, positions, mask, start, keySegments, cache: input.past?.layers[i] };
-        const out = scope(`layers.${i}`, () => l.apply(p.layers[String(i)]!, h, context));
+        const out = scope(`layers.${i}`, () => l.apply(p.layers[String(i)]!, h, { ...input, positions, mask }));
         h = out.h;
-        if (out.cache) caches.push(out.cache);
         if (out.losses) losses.push(out.losses);
       });
       const hidden = finalNorm.apply(p.norm, { x: h, mask });
-      return { hidden, routerLosses: averaged(losses), caches };
+      return { hidden, routerLosses: averaged(losses) };
     },
   };
 }
@@ -109,9 +100,6 @@ export function decoder(c: DecoderConfig, kind: SparseKind) {
 interface Context extends DecoderInput {
   readonly positions: Tensor;
   readonly mask: Tensor | undefined;
-  readonly start: Tensor;
-  readonly keySegments: Tensor;
-  readonly cache: Cache | undefined;
 }
 
 /** One layer: attention, then the feed-forward or the MoE; after those of sparse layers an extra feed-forward with its own norm (2.1). */
@@ -130,17 +118,17 @@ function block(c: DecoderConfig, kind: SparseKind) {
   };
   return {
     params,
-    apply(values: Values<ParamTree>, x: Tensor, { mask, mode, segments, ...context }: Context) {
+    apply(values: Values<ParamTree>, x: Tensor, { mask, mode, segments, positions }: Context) {
       const p = values as unknown as Values<BlockParams>;
       const [rows, length] = segments.shape as [number, number];
-      const attended = attend.apply(p.attention, { x: normed.apply(p.attentionNorm, { x, mask }), segments, ...context });
-      let h = add(x, attended.y);
+      const attended = attend.apply(p.attention, { x: normed.apply(p.attentionNorm, { x, mask }), segments, positions });
+      let h = add(x, attended);
       const m = normed.apply(p.mlpNorm, { x: h, mask });
       const sparse = kind === 'moe' ? experts.apply(p.moe, { x: m, rows, length, mode, alone: false }) : undefined;
       h = add(h, sparse ? sparse.y : dense.apply(p.mlp, m));
       if (kind !== 'none') h = add(h, extra.apply(p.extra, normed.apply(p.extraNorm, { x: h, mask })));
       tap('residual', { h });
-      return { h, cache: attended.cache, losses: sparse };
+      return { h, losses: sparse };
     },
   };
 }

@@ -1,6 +1,6 @@
 /** nn: layers as functions over parameter trees. Must not know checkpoints, optimizers or whole models. */
 export * from '../ops/index.ts';
-export { attentionLayer, type Cache } from './attention.ts';
+export { attentionLayer } from './attention.ts';
 export { capacityOf, DIALECTS, groupCount, referencePadding, type CapacityConfig, type Dialect, type Mode } from './capacity.ts';
 export { feedforward } from './feedforward.ts';
 export { moe, throughExperts } from './moe.ts';

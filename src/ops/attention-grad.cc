@@ -1,222 +1,321 @@
-// attention_grad: dq, dk, dv from recomputed weights exp(scale·q·kᵀ − lse), tile by tile (Dao et al. 2022, algorithm 4).
-// Bound by the multipliers, five products a tile: counting four and the visible half alone, 40 % of the FMA peak of a Zen 5 core
-// for 256 tokens and heads of 32, where fetching narrow columns costs a quarter, 60 % for 2048 and heads of 64.
+// attention_grad: dq, dk, dv from recomputed weights 2^(log2 e · (scale·q·kᵀ − lse)), tile by tile (Dao et al. 2022, algorithm 4).
+// Scores are kept as [key][query]: only q, dy and the result dq are turned, everything else is multiplied as it lies.
 #include "../../native/attention-mask.h"
-#include "../../native/gemm.h"
 
 namespace openmoe::OPENMOE_ISA {
 namespace attention_grad {
 
-// A tile of scores: many queries by a few panels of keys; on the diagonal each panel starts at the first queries that see it.
-constexpr i64 kQueryTile = kTileRows * (112 / kTileRows), kPanels = 64 / kTileCols, kKeyTile = kPanels * kTileCols;
-constexpr i64 kQueries = 3 * kQueryTile;  // queries that share the packed keys and values
+using namespace attention;
 
-struct Shape {
-  i64 queries, keys, features, heads, size;
-  f32 scale;
-  explicit Shape(const Call& c)
-      : queries(c.dim(0, 1)), keys(c.dim(1, 1)), features(c.dim(0, 2)), heads(c.index_attr(0)), size(features / heads), scale(c.attr(1)) {}
-  i64 wide() const { return round_up(size, kTileCols); }
-};
-
-// Packed operands of a worker: by rows (left operand) and by columns (right operand), the score tiles, and Σ dy·y of each query.
-struct State {
-  f32 *q_rows, *dy_rows, *q_cols, *dy_cols;  // kQueries of them
-  f32 *k_turned, *v_turned, *k_cols;
-  f32 *weights, *dscores, *dscores_rows;     // [query][key]
-  f32 *along, *blind;                        // [kQueries]; [size]: Σ dy of the queries that see nothing
-  i64 used = 0;
-
-  State(const Shape& s, f32* p) {
-    const auto take = [&](i64 n) {
-      f32* at = p ? p + used : nullptr;
-      used += round_up(n + kLanes, 16);
-      return at;
-    };
-    q_rows = take(kQueries * s.size), dy_rows = take(kQueries * s.size);
-    q_cols = take(kQueries * s.wide()), dy_cols = take(kQueries * s.wide());
-    k_turned = take(kKeyTile * s.size), v_turned = take(kKeyTile * s.size), k_cols = take(kKeyTile * s.wide());
-    weights = take(kQueryTile * kKeyTile), dscores = take(kQueryTile * kKeyTile), dscores_rows = take(kQueryTile * kKeyTile);
-    along = take(kQueries), blind = take(s.wide());
-  }
-  static i64 floats(const Shape& s) { return State(s, nullptr).used; }
-};
+constexpr i64 kTiles = 256 / kWide, kQueries = kTiles * kWide;  // queries that share the copies of keys and values
 
 // One head of one row of the batch: its columns of every operand.
 struct Head {
   const f32 *q, *k, *v, *y, *dy, *lse;
   f32 *dq, *dk, *dv;  // null where nobody reads it
+  i64 dq_step;        // floats from query to query
 };
 
-// Queries query … query + queries − 1 of the head, which are packed from `first` on, by keys key … key + keys − 1.
-struct ScoreTile {
-  i64 query, first, queries, key, keys;
-};
+// What a worker keeps of a block of queries and of a tile of keys.
+struct State {
+  f32 *q_turned, *dy_turned;  // of each tile of queries [feature][query]
+  f32 *q, *dy;                // [query][wide]
+  f32 *dq;                    // of each tile of queries [feature][query], times log2 e
+  f32 *lse, *along, *even;    // of each query: log2 e · lse, Σ dy·y, the weight of any key if it sees none
+  f32 *k, *v;                 // [key][deep]; k times scale · log2 e
+  f32 *dk, *dv;               // [key][wide]; dk before scale
+  f32 *weights, *dscores;     // [key][query]
+  i64 wide, used = 0;
 
-static void clear(f32* x, i64 rows, const Shape& shape) {
-  for (i64 i = 0; x && i < rows; ++i) __builtin_memset(x + i * shape.features, 0, shape.size * sizeof(f32));
-}
-
-static void start_queries(const State& s, const Shape& shape, const Head& head, i64 first, i64 count) {
-  const i64 size = shape.size, features = shape.features;
-  for (i64 tile = 0; tile < count; tile += kQueryTile) {
-    const i64 queries = smaller(kQueryTile, count - tile);
-    const View q{head.q + (first + tile) * features, features, 1}, dy{head.dy + (first + tile) * features, features, 1};
-    pack_rows(q, queries, size, s.q_rows + tile * size);
-    pack_rows(dy, queries, size, s.dy_rows + tile * size);
-    pack_cols(q, size, queries, s.q_cols + tile * shape.wide());
-    pack_cols(dy, size, queries, s.dy_cols + tile * shape.wide());
+  State(const Shape& s, f32* p) : wide(round_up(s.size, kLanes)) {
+    const auto take = [&](i64 n) {
+      f32* at = p ? p + used : nullptr;
+      used += round_up(n, 16);
+      return at;
+    };
+    q_turned = take(kQueries * s.size + kLanes), dy_turned = take(kQueries * s.size + kLanes);
+    q = take(kQueries * wide), dy = take(kQueries * wide);
+    dq = take(kQueries * s.deep);
+    lse = take(kQueries), along = take(kQueries), even = take(kQueries);
+    k = take(kKeyTile * s.deep), v = take(kKeyTile * s.deep);
+    dk = take(kKeyTile * wide), dv = take(kKeyTile * wide);
+    weights = take(kKeyTile * kWide), dscores = take(kKeyTile * kWide);
   }
-  for (i64 i = 0; i < count; ++i) {
-    const f32 *y = head.y + (first + i) * features, *dy = head.dy + (first + i) * features;
-    vf sum{};
+  static i64 floats(const Shape& s) { return State(s, nullptr).used; }
+};
+
+// Σ a·b of each of `rows` <= kLanes rows.
+static vf dots(const f32* a, const f32* b, i64 step, i64 rows, i64 size) {
+  vf sum[kLanes] = {};
+  for (i64 i = 0; i < rows; ++i) {
     for (i64 d = 0; d < size; d += kLanes) {
       const i64 lanes = smaller<i64>(kLanes, size - d);
-      sum += load_part(y + d, lanes) * load_part(dy + d, lanes);
+      sum[i] += load_part(a + i * step + d, lanes) * load_part(b + i * step + d, lanes);
     }
-    s.along[i] = hsum(sum);
+  }
+  pack::transpose<1>(sum);
+  for (i64 half = kLanes / 2; half > 0; half /= 2) {
+    for (i64 i = 0; i < half; ++i) sum[i] += sum[i + half];
+  }
+  return sum[0];
+}
+
+// A tile of queries and what the task keeps of it.
+struct Queries : QueryTile {
+  f32 *q_turned, *dy_turned, *q, *dy, *dq, *lse, *along, *even;
+  bool started, blind;  // has dq been written? does any query see nothing and have a gradient?
+
+  void start(const State& s, const Shape& shape, const Head& head, const AttentionMask& mask, i64 first, i64 tile, i64 queries) {
+    QueryTile::start(mask, first + tile, queries);
+    q_turned = s.q_turned + tile * shape.size, dy_turned = s.dy_turned + tile * shape.size;
+    q = s.q + tile * s.wide, dy = s.dy + tile * s.wide, dq = s.dq + tile * shape.deep;
+    lse = s.lse + tile, along = s.along + tile, even = s.even + tile;
+    started = blind = false;
+    const i64 at = query * shape.features;
+    copy_rows(head.q + at, shape.features, queries, shape.size, q, s.wide, 1.f);
+    copy_rows(head.dy + at, shape.features, queries, shape.size, dy, s.wide, 1.f);
+    pack_panel(q, s.wide, 1, queries, shape.size, q_turned, kWide);
+    pack_panel(dy, s.wide, 1, queries, shape.size, dy_turned, kWide);
+    for (i64 i = 0; i < kWide; i += kLanes) {
+      const i64 rows = larger<i64>(0, smaller<i64>(kLanes, queries - i));
+      store(lse + i, load_part(head.lse + query + i, rows) * kLog2e);
+      store(along + i, dots(head.y + at + i * shape.features, head.dy + at + i * shape.features, shape.features, rows, shape.size));
+    }
+    for (i64 i = 0; i < kWide; ++i) {
+      const bool lost = i < queries && mask.blind(query + i, shape.keys) && any_gradient(dy + i * s.wide, shape.size);
+      even[i] = lost ? 1.f / static_cast<f32>(shape.keys) : 0.f;
+      blind |= lost;
+    }
+  }
+  static bool any_gradient(const f32* dy, i64 size) {
+    for (i64 d = 0; d < size; ++d) {
+      if (dy[d] != 0) return true;
+    }
+    return false;
+  }
+};
+
+enum class Weigh { plain, masked, even };
+
+// Weights and gradients of scores of a panel of keys for the queries from `lane` on: weights·(dy·v − along), without scale.
+template <int Vectors, Weigh How>
+static void weigh(const State& s, const Shape& shape, const Queries& x, i64 lane, const KeyTile& t, i64 panel) {
+  f32 *weights = s.weights + panel * kRows * kWide + lane, *dscores = s.dscores + panel * kRows * kWide + lane;
+  Sums<Vectors> sums;
+  if constexpr (How != Weigh::even) {
+    sums.clear();
+    sums.multiply(shape.size, {s.k + panel * kRows * shape.deep, shape.deep, 1}, x.q_turned + lane, kWide);
+  }
+  sums.each([&](vf& sum, int i, int j) {
+    vf weight = How == Weigh::even ? load(x.even + lane + j * kLanes) : vexp2(sum - load(x.lse + lane + j * kLanes));
+    if constexpr (How == Weigh::masked) weight = sees(x, lane + j * kLanes, t, panel * kRows + i) ? weight : vf{};
+    store(weights + i * kWide + j * kLanes, weight);
+  });
+  sums.clear();
+  sums.multiply(shape.size, {s.v + panel * kRows * shape.deep, shape.deep, 1}, x.dy_turned + lane, kWide);
+  sums.each([&](vf& sum, int i, int j) {
+    const i64 at = i * kWide + j * kLanes;
+    store(dscores + at, load(weights + at) * (sum - load(x.along + lane + j * kLanes)));
+  });
+}
+
+// c [kRows][wide] += a·b for a of [kRows][query] and b of [query][wide].
+static void add_queries(const f32* a, const f32* b, i64 queries, i64 wide, f32* c) {
+  i64 d = 0;
+  for (; d + kWide <= wide; d += kWide) {
+    Sums<2> sum;
+    sum.take(c + d, wide);
+    sum.multiply(queries, {a, kWide, 1}, b + d, wide);
+    sum.put(c + d, wide);
+  }
+  if (d == wide) return;
+  Sums<1> sum;
+  sum.take(c + d, wide);
+  sum.multiply(queries, {a, kWide, 1}, b + d, wide);
+  sum.put(c + d, wide);
+}
+
+// What the panels p add to dk and dv.
+static void add_queries_to(const State& s, const Head& head, const Queries& x, const Panels& p) {
+  for (i64 panel = p.first; panel < p.end; ++panel) {
+    const i64 lane = panel < p.middle ? 0 : kLanes, row = panel * kRows, at = row * kWide + lane;
+    if (head.dv) add_queries(s.weights + at, x.dy + lane * s.wide, x.count - lane, s.wide, s.dv + row * s.wide);
+    if (head.dk) add_queries(s.dscores + at, x.q + lane * s.wide, x.count - lane, s.wide, s.dk + row * s.wide);
   }
 }
 
-// For one panel of keys and the queries from `from` on: weights = exp(scale·score − lse), 0 where unseen, and
-// dscores = scale·weights·(dweights − along), in place of the scores and of dweights.
-static void weigh(const State& s, const ScoreTile& t, const Shape& shape, const Head& head, const AttentionMask& mask, i64 from, i64 panel,
-                  Sight sight) {
-  vi lane;
-  for (int l = 0; l < kLanes; ++l) lane[l] = l;
-  for (i64 j = panel * kTileCols; j < (panel + 1) * kTileCols; j += kLanes) {
-    const vi key = lane + static_cast<i32>(t.key + j);
-    const i64 lanes = larger<i64>(0, smaller<i64>(kLanes, t.keys - j));
-    const vi theirs = (vi)load_part(reinterpret_cast<const f32*>(mask.key_segments + t.key + j), lanes);
-    for (i64 i = from; i < t.queries; ++i) {
-      const i64 query = t.query + i;
-      f32 *w = s.weights + i * kKeyTile + j, *d = s.dscores + i * kKeyTile + j;
-      vf weight = vexp(load(w) * shape.scale - head.lse[query]);
-      if (sight == Sight::some) {
-        const i32 segment = mask.query_segments[query];
-        weight = (key <= mask.limit(query)) & (theirs == segment) & (theirs > 0) ? weight : vf{};
+// dq of a tile of queries += dscoresᵀ·k for the panels p.
+static void add_keys(const State& s, const Shape& shape, Queries& x, const Panels& p) {
+  const i64 early = (p.middle - p.first) * kRows, late = (p.end - p.middle) * kRows;
+  const f32 *dscores = s.dscores + p.first * kRows * kWide, *k = s.k + p.first * kRows * shape.deep;
+  for (i64 d = 0; d < shape.deep; d += kRows) {
+    Sums<2> sum;
+    if (x.started) {
+      sum.take(x.dq + d * kWide, kWide);
+    } else {
+      sum.clear();
+    }
+    sum.multiply(early, {k + d, 1, shape.deep}, dscores, kWide);
+    sum.multiply<1>(late, {k + early * shape.deep + d, 1, shape.deep}, dscores + early * kWide, kWide);
+    sum.put(x.dq + d * kWide, kWide);
+  }
+  x.started = true;
+}
+
+// A tile of queries by what it sees of a tile of keys, and by all of it for the queries that see nothing: they weigh all keys alike.
+static void add_tile(const State& s, const Shape& shape, const Head& head, Queries& x, const KeyTile& t, const Panels& p) {
+  if (!p.none()) {
+    for (i64 panel = p.first; panel < p.middle; ++panel) {
+      (sight(x, t, panel) == Sight::all ? weigh<2, Weigh::plain> : weigh<2, Weigh::masked>)(s, shape, x, 0, t, panel);
+    }
+    for (i64 panel = p.middle; panel < p.end; ++panel) weigh<1, Weigh::masked>(s, shape, x, kLanes, t, panel);
+    add_queries_to(s, head, x, p);
+    if (head.dq) add_keys(s, shape, x, p);
+  }
+  if (!x.blind) return;
+  const Panels all{0, t.panels, t.panels};
+  for (i64 panel = 0; panel < t.panels; ++panel) weigh<2, Weigh::even>(s, shape, x, 0, t, panel);
+  add_queries_to(s, head, x, all);
+  if (head.dq) add_keys(s, shape, x, all);
+}
+
+static void copy_keys(const State& s, const Shape& shape, const Head& head, const KeyTile& t) {
+  const i64 at = t.key * shape.features;
+  copy_rows(head.k + at, shape.features, t.count, shape.size, s.k, shape.deep, shape.scale * kLog2e);
+  copy_rows(head.v + at, shape.features, t.count, shape.size, s.v, shape.deep, 1.f);
+}
+
+// Asks for part i of n of the rows that the next tile of keys needs.
+static void fetch_next(const Shape& shape, const Head& head, const KeyTile& t, i64 i, i64 n, bool fresh) {
+  const i64 first = t.key + t.count, rows = smaller(kKeyTile, shape.keys - first), begin = rows * i / n, count = rows * (i + 1) / n - begin;
+  const i64 at = (first + begin) * shape.features;
+  fetch_rows(head.k + at, count, shape), fetch_rows(head.v + at, count, shape);
+  if (fresh) return;
+  if (head.dk) fetch_rows(head.dk + at, count, shape);
+  if (head.dv) fetch_rows(head.dv + at, count, shape);
+}
+
+// dst (+)= src · scale, for the rows of a tile of keys.
+static void put_rows(const State& s, const Shape& shape, const f32* src, f32 scale, i64 rows, f32* dst, bool add) {
+  for (i64 i = 0; dst && i < rows; ++i) {
+    for (i64 d = 0; d < shape.size; d += kLanes) {
+      const i64 lanes = smaller<i64>(kLanes, shape.size - d);
+      const vf x = load(src + i * s.wide + d) * scale;
+      f32* y = dst + i * shape.features + d;
+      store_part(y, add ? load_part(y, lanes) + x : x, lanes);
+    }
+  }
+}
+
+struct QueryBlock {
+  i64 first, count;
+};
+struct KeyPart {
+  i64 begin, end;
+};
+
+// A block of queries by a part of the keys; `fresh`: what dk and dv hold is to be overwritten.
+static void add_block(const State& s, const Shape& shape, const Head& head, const AttentionMask& mask, QueryBlock block, KeyPart part,
+                      bool fresh) {
+  const i64 first = block.first, count = block.count, end = part.end;
+  Queries tiles[kTiles];
+  const i64 used = ceil_div(count, kWide);
+  const i64 at = first * shape.features;
+  fetch_rows(head.q + at, count, shape), fetch_rows(head.dy + at, count, shape), fetch_rows(head.y + at, count, shape);
+  bool blind = false;
+  for (i64 i = 0; i < used; ++i) {
+    tiles[i].start(s, shape, head, mask, first, i * kWide, smaller(kWide, count - i * kWide));
+    blind |= tiles[i].blind;
+  }
+  for (i64 key = part.begin; key < end && (fresh || blind || key <= mask.limit(first + count - 1)); key += kKeyTile) {
+    const KeyTile t(mask, key, smaller(kKeyTile, end - key));
+    bool copied = false;
+    __builtin_memset(s.dk, 0, kKeyTile * s.wide * sizeof(f32));
+    __builtin_memset(s.dv, 0, kKeyTile * s.wide * sizeof(f32));
+    for (i64 i = 0; i < used; ++i) {
+      const Panels p = seen(tiles[i], t);
+      if (p.none() && !tiles[i].blind) continue;
+      if (!copied) copy_keys(s, shape, head, t);
+      copied = true;
+      add_tile(s, shape, head, tiles[i], t, p);
+      fetch_next(shape, head, t, i, used, fresh);
+    }
+    if (!copied && !fresh) continue;
+    put_rows(s, shape, s.dk, shape.scale, t.count, head.dk ? head.dk + key * shape.features : nullptr, !fresh);
+    put_rows(s, shape, s.dv, 1.f, t.count, head.dv ? head.dv + key * shape.features : nullptr, !fresh);
+  }
+  for (i64 i = 0; head.dq && i < used; ++i) {
+    if (!tiles[i].started) __builtin_memset(tiles[i].dq, 0, kWide * shape.deep * sizeof(f32));
+    for (i64 l = 0; l < tiles[i].count; l += kLanes) {
+      turn_out(tiles[i].dq + l, shape.size, smaller<i64>(kLanes, tiles[i].count - l), splat(kLn2),
+               head.dq + (tiles[i].query + l) * head.dq_step, head.dq_step);
+    }
+  }
+}
+
+// A head's keys are cut into parts where there are few heads; each part sums its own dq. The first keys are seen by most queries.
+constexpr i64 kTasks = 8;
+struct Parts {
+  i64 heads, keys, count;  // keys of a part
+  Parts(const Call& c, const Shape& s) : heads(c.dim(0, 0) * s.heads) {
+    const i64 tiles = larger<i64>(1, ceil_div(s.keys, kKeyTile));
+    keys = ceil_div(tiles, heads == 0 ? 1 : smaller(tiles, ceil_div(kTasks, heads))) * kKeyTile;
+    count = larger<i64>(1, ceil_div(s.keys, keys));
+  }
+  // Floats of the sums of dq, [part][head][query][feature].
+  i64 floats(const Shape& s) const { return count == 1 ? 0 : count * heads * s.queries * s.size; }
+};
+
+static Head head_of(const Call& c, const Shape& s, i64 head) {
+  const i64 row = head / s.heads, column = head % s.heads * s.size;
+  const i64 q = row * s.queries * s.features + column, k = row * s.keys * s.features + column;
+  const auto column_of = [&c](int output, i64 at) { return c.out<f32>(output) ? c.out<f32>(output) + at : nullptr; };
+  return {c.in<f32>(0) + q, c.in<f32>(1) + k, c.in<f32>(2) + k, c.in<f32>(6) + q, c.in<f32>(8) + q, c.in<f32>(7) + head * s.queries,
+          column_of(0, q), column_of(1, k), column_of(2, k), s.features};
+}
+
+static void join_parts(const Call& c, const Shape& s, const Parts& parts, const f32* sums) {
+  const i64 blocks = ceil_div(s.queries, kQueries);
+  c.parallel(parts.heads * blocks, [&](i64 task, i32) {
+    const i64 head = task / blocks, end = smaller(s.queries, (task % blocks + 1) * kQueries);
+    f32* dq = head_of(c, s, head).dq;
+    for (i64 i = task % blocks * kQueries; i < end; ++i) {
+      for (i64 d = 0; d < s.size; d += kLanes) {
+        const i64 lanes = smaller<i64>(kLanes, s.size - d);
+        vf sum{};
+        for (i64 p = 0; p < parts.count; ++p) sum += load_part(sums + ((p * parts.heads + head) * s.queries + i) * s.size + d, lanes);
+        store_part(dq + i * s.features + d, sum, lanes);
       }
-      store(w, weight);
-      store(d, weight * (load(d) - s.along[t.first + i]) * shape.scale);
     }
-  }
-}
-
-// c += aᵀ·b in place in the output, for a tile a of [depth][row] and columns b packed `packed` deep.
-static void add_turned(const Shape& shape, i64 rows, i64 depth, const f32* a, const f32* b, i64 packed, f32* c) {
-  const RowPanels split(rows);
-  for (i64 d = 0; d < shape.size; d += kTileCols) {
-    for (i64 p = 0; p < split.panels; ++p) {
-      const i64 i = split.begin(p);
-      multiply_rows(split.height(p), {depth, a + i, kKeyTile, b + d * packed, kTileCols, c + i * shape.features + d, shape.features,
-                                      smaller(kTileCols, shape.size - d), true});
-    }
-  }
-}
-
-// Scores, dweights, and what they add to dk and dv, for one panel of keys. Returns the first query that sees any of it.
-static i64 add_panel(const State& s, const ScoreTile& t, const Shape& shape, const Head& head, const AttentionMask& mask, i64 panel) {
-  const i64 key = t.key + panel * kTileCols, keys = smaller(kTileCols, t.keys - panel * kTileCols), size = shape.size;
-  const RowPanels split(t.queries);
-  i64 p = 0;
-  while (p < split.panels && mask.limit(t.query + split.begin(p + 1) - 1) < key) ++p;
-  const i64 from = split.begin(p);
-  if (p == split.panels) return from;
-  const Sight sight = mask.sight(t.query + from, t.queries - from, key, keys);
-  if (sight == Sight::none) return t.queries;
-  for (; p < split.panels; ++p) {
-    const i64 i = split.begin(p), height = split.height(p), at = i * kKeyTile + panel * kTileCols, row = (t.first + i) * size;
-    const i64 column = panel * kTileCols * size;
-    multiply_rows(height, {size, s.q_rows + row, height, s.k_turned + column, kTileCols, s.weights + at, kKeyTile, kTileCols, false});
-    multiply_rows(height, {size, s.dy_rows + row, height, s.v_turned + column, kTileCols, s.dscores + at, kKeyTile, kTileCols, false});
-  }
-  weigh(s, t, shape, head, mask, from, panel, sight);
-  const i64 depth = t.queries - from, at = from * kKeyTile + panel * kTileCols, row = t.first * shape.wide() + from * kTileCols;
-  if (head.dv) add_turned(shape, keys, depth, s.weights + at, s.dy_cols + row, t.queries, head.dv + key * shape.features);
-  if (head.dk) add_turned(shape, keys, depth, s.dscores + at, s.q_cols + row, t.queries, head.dk + key * shape.features);
-  return from;
-}
-
-static void add_tile(const State& s, const ScoreTile& t, const Shape& shape, const Head& head, const AttentionMask& mask) {
-  const i64 panels = ceil_div(t.keys, kTileCols);
-  i64 from[kPanels], first = t.queries;
-  for (i64 p = 0; p < panels; ++p) {
-    from[p] = add_panel(s, t, shape, head, mask, p);
-    first = smaller(first, from[p]);
-  }
-  if (first == t.queries || !head.dq) return;
-  for (i64 p = 0; p < panels; ++p) {  // queries that see only some of the panels
-    for (i64 i = first; i < from[p]; ++i) __builtin_memset(s.dscores + i * kKeyTile + p * kTileCols, 0, kTileCols * sizeof(f32));
-  }
-  pack_rows({s.dscores + first * kKeyTile, kKeyTile, 1}, t.queries - first, t.keys, s.dscores_rows);
-  multiply_packed(t.queries - first, shape.size, t.keys, s.dscores_rows, s.k_cols, head.dq + (t.query + first) * shape.features,
-                  shape.features, true);
-}
-
-// What the queries that see nothing add to dv: each weighs all keys alike.
-static void add_blind(const Shape& shape, const Head& head, const AttentionMask& mask, f32* sum) {
-  bool any = false;
-  for (i64 d = 0; d < shape.size; ++d) sum[d] = 0;
-  for (i64 i = 0; i < shape.queries; ++i) {
-    if (!mask.blind(i, shape.keys)) continue;
-    any = true;
-    for (i64 d = 0; d < shape.size; ++d) sum[d] += head.dy[i * shape.features + d];
-  }
-  for (i64 j = 0; any && j < shape.keys; ++j) {
-    for (i64 d = 0; d < shape.size; ++d) head.dv[j * shape.features + d] += sum[d] / static_cast<f32>(shape.keys);
-  }
-}
-
-// A head is a narrow column of each operand: asked for at once, its cache lines arrive together and not one after the other.
-static void fetch_rows(const f32* x, i64 rows, const Shape& shape) {
-  for (i64 i = 0; i < rows; ++i) {
-    for (i64 d = 0; d < shape.size; d += 16) __builtin_prefetch(x + i * shape.features + d, 0, 2);
-  }
-}
-
-static void attend_back(const Shape& shape, const Head& head, const AttentionMask& mask, f32* scratch) {
-  const State s(shape, scratch);
-  fetch_rows(head.q, shape.queries, shape), fetch_rows(head.dy, shape.queries, shape), fetch_rows(head.y, shape.queries, shape);
-  fetch_rows(head.k, shape.keys, shape), fetch_rows(head.v, shape.keys, shape);
-  const i64 size = shape.size, features = shape.features;
-  clear(head.dq, shape.queries, shape);
-  clear(head.dk, shape.keys, shape);
-  clear(head.dv, shape.keys, shape);
-  if (head.dv) add_blind(shape, head, mask, s.blind);
-  for (i64 first = 0; first < shape.queries; first += kQueries) {
-    const i64 count = smaller(kQueries, shape.queries - first);
-    start_queries(s, shape, head, first, count);
-    for (i64 key = 0; key < shape.keys && key <= mask.limit(first + count - 1); key += kKeyTile) {
-      const i64 keys = smaller(kKeyTile, shape.keys - key);
-      const View k{head.k + key * features, features, 1}, v{head.v + key * features, features, 1};
-      pack_cols(transposed(k), keys, size, s.k_turned);
-      pack_cols(transposed(v), keys, size, s.v_turned);
-      pack_cols(k, size, keys, s.k_cols);
-      for (i64 tile = 0; tile < count; tile += kQueryTile) {
-        add_tile(s, {first + tile, tile, smaller(kQueryTile, count - tile), key, keys}, shape, head, mask);
-      }
-    }
-  }
+  });
 }
 
 }  // namespace attention_grad
 
 static size_t attention_grad_scratch(const Call& c) {
-  return c.threads() * attention_grad::State::floats(attention_grad::Shape(c)) * sizeof(f32);
+  const attention::Shape shape(c);
+  return (c.threads() * attention_grad::State::floats(shape) + attention_grad::Parts(c, shape).floats(shape)) * sizeof(f32);
 }
 
 KERNEL_WITH_SCRATCH(attention_grad, attention_grad_scratch) {
-  const attention_grad::Shape shape(c);
-  const i64 each = attention_grad::State::floats(shape), heads = shape.heads, features = shape.features;
-  c.parallel(c.dim(0, 0) * heads, [&](i64 task, i32 worker) {
-    const i64 row = task / heads, column = task % heads * shape.size;
-    const i64 q = row * shape.queries * features + column, k = row * shape.keys * features + column;
-    const auto column_of = [&c](int output, i64 at) { return c.out<f32>(output) ? c.out<f32>(output) + at : nullptr; };
-    const attention_grad::Head head{c.in<f32>(0) + q, c.in<f32>(1) + k, c.in<f32>(2) + k, c.in<f32>(6) + q, c.in<f32>(8) + q,
-                                    c.in<f32>(7) + task * shape.queries, column_of(0, q), column_of(1, k), column_of(2, k)};
-    const AttentionMask mask(c.in<i32>(3) + row * shape.queries, c.in<i32>(4) + row * shape.keys, *c.in<i32>(5));
-    attention_grad::attend_back(shape, head, mask, reinterpret_cast<f32*>(c.scratch) + worker * each);
+  namespace grad = attention_grad;
+  const attention::Shape shape(c);
+  const grad::Parts parts(c, shape);
+  const i64 each = grad::State::floats(shape), blocks = ceil_div(shape.queries, grad::kQueries);
+  f32* scratch = reinterpret_cast<f32*>(c.scratch);
+  f32* sums = scratch + c.threads() * each;
+  c.parallel(parts.count * parts.heads, [&](i64 task, i32 worker) {
+    const i64 index = task % parts.heads, row = index / shape.heads, key = task / parts.heads * parts.keys;
+    grad::Head head = grad::head_of(c, shape, index);
+    if (head.dq && parts.count > 1) head.dq = sums + task * shape.queries * shape.size, head.dq_step = shape.size;
+    const attention::AttentionMask mask(c.in<i32>(3) + row * shape.queries, c.in<i32>(4) + row * shape.keys, *c.in<i32>(5));
+    const grad::State s(shape, scratch + worker * each);
+    for (i64 b = blocks - 1; b >= 0; --b) {  // the last queries see most keys: what the others add to has been written
+      const i64 first = b * grad::kQueries, count = smaller(grad::kQueries, shape.queries - first);
+      grad::add_block(s, shape, head, mask, {first, count}, {key, smaller(key + parts.keys, shape.keys)}, b == blocks - 1);
+    }
   });
+  if (c.out<f32>(0) && parts.count > 1) grad::join_parts(c, shape, parts, sums);
 }
 
 }  // namespace openmoe::OPENMOE_ISA

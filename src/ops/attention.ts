@@ -45,7 +45,10 @@ interface Problem {
 }
 type Sizes = { readonly B: number; readonly Q: number; readonly S: number; readonly D: number };
 
-/** Softmax weights of one query over all keys. A query that sees no key weighs all alike: the reference masks by adding −1e10. */
+/**
+ * Softmax weights of one query over all keys. A query that sees no key weighs all alike: the reference masks by adding −1e10, which
+ * leaves nothing of the scores, and yet its gradient passes through the sum to them.
+ */
 function weightsOf(x: Problem, { Q, S, D }: Sizes, { heads, scale }: AttentionAttrs, [b, h, i]: readonly [number, number, number]) {
   const hd = D / heads;
   const mine = x.querySegments[b * Q + i]!;
@@ -57,9 +60,9 @@ function weightsOf(x: Problem, { Q, S, D }: Sizes, { heads, scale }: AttentionAt
     return dot * scale;
   });
   const top = Math.max(...scores);
-  if (top === -Infinity) return { blind: true, weights: scores.map(() => 1 / S), lse: 0 };
+  if (top === -Infinity) return { weights: scores.map(() => 1 / S), lse: 0 };
   const total = scores.reduce((sum, s) => sum + Math.exp(s - top), 0);
-  return { blind: false, weights: scores.map((s) => Math.exp(s - top) / total), lse: top + Math.log(total) };
+  return { weights: scores.map((s) => Math.exp(s - top) / total), lse: top + Math.log(total) };
 }
 
 function eachQuery({ B, Q }: Sizes, heads: number, visit: (at: readonly [number, number, number]) => void): void {
@@ -86,9 +89,15 @@ rules(attentionOp, {
   },
   cases: [
     { about: 'causal', inputs: plain(2, 19, 24), attrs: { heads: 3, scale: 1 }, tolerance: 5e-5 },
-    { about: 'segments and padding', inputs: segmented(), attrs: { heads: 2, scale: 0.5 }, tolerance: 5e-5 },
+    // No slope: where a query sees nothing, the gradient of the scores is what it would be if they counted.
+    { about: 'segments and padding', inputs: segmented(9), attrs: { heads: 2, scale: 0.5 }, tolerance: 5e-5, kink: true },
+    { about: 'long segments and padding', inputs: segmented(340), attrs: { heads: 2, scale: 0.5 }, tolerance: 5e-5, kink: true },
+    { about: 'segments', inputs: packed(), attrs: { heads: 1, scale: 0.5 }, tolerance: 5e-5 },
+    { about: 'queries before the first key', inputs: early(), attrs: { heads: 1, scale: 1 }, tolerance: 5e-5, kink: true },
+    { about: 'scores that grow by thousands', inputs: steep(), attrs: { heads: 1, scale: 1000 }, tolerance: 5e-4, kink: true },
     { about: 'a segment that begins late, and scores that grow', inputs: late(), attrs: { heads: 1, scale: 1 }, tolerance: 5e-5 },
-    { about: 'one query of a cache', inputs: cached(), attrs: { heads: 2, scale: 1 }, tolerance: 5e-5 },
+    { about: 'one query of a cache', inputs: cached(1, 12, 6), attrs: { heads: 2, scale: 1 }, tolerance: 5e-5 },
+    { about: 'two queries of a long cache', inputs: cached(2, 200, 150), attrs: { heads: 2, scale: 1 }, tolerance: 5e-5 },
     { about: 'head of 64, longer than a tile', inputs: plain(1, 150, 64), attrs: { heads: 1, scale: 0.125 }, tolerance: 5e-5 },
   ],
 });
@@ -100,7 +109,7 @@ rules(gradOp, {
     const hd = D / attrs.heads;
     eachQuery(dims, attrs.heads, (at) => {
       const [b, h, i] = at;
-      const { blind, weights } = weightsOf(x, dims, attrs, at);
+      const { weights } = weightsOf(x, dims, attrs, at);
       const query = (b * Q + i) * D + h * hd;
       let along = 0;
       for (let d = 0; d < hd; d++) along += x.dy[query + d]! * x.y[query + d]!;
@@ -111,7 +120,7 @@ rules(gradOp, {
           dv[key + d]! += w * x.dy[query + d]!;
           dw += x.dy[query + d]! * x.v[key + d]!;
         }
-        const ds = blind ? 0 : w * (dw - along) * attrs.scale;
+        const ds = w * (dw - along) * attrs.scale;
         for (let d = 0; d < hd; d++) {
           dq[query + d]! += ds * x.k[key + d]!;
           dk[key + d]! += ds * x.q[query + d]!;
@@ -128,9 +137,17 @@ function plain(rows: number, length: number, features: number) {
   const x = f(rows, length, features);
   return { q: x, k: x, v: x, querySegments: ones, keySegments: ones, start: exact('i32', [], [0]) };
 }
-function segmented() {
-  const segments = exact('i32', [2, 9], [1, 1, 1, 2, 2, 2, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0]);
-  return { q: f(2, 9, 16), k: f(2, 9, 16), v: f(2, 9, 16), querySegments: segments, keySegments: segments, start: exact('i32', [], [0]) };
+/** Each row: segments of a third of the length, in the order 1, 2, 1 and 2, 2, 3, then padding; heads of 10. */
+function segmented(length: number) {
+  const order = [1, 2, 1, 2, 2, 3];
+  const of = (row: number, i: number) => (i < length - 2 ? order[3 * row + Math.floor((3 * i) / length)]! : 0);
+  const segments = exact(
+    'i32',
+    [2, length],
+    Array.from({ length: 2 * length }, (_, i) => of(Math.floor(i / length), i % length)),
+  );
+  const x = f(2, length, 20);
+  return { q: x, k: x, v: x, querySegments: segments, keySegments: segments, start: exact('i32', [], [0]) };
 }
 /** The largest scores come last: what was summed before them must shrink. */
 function late() {
@@ -147,15 +164,39 @@ function late() {
   );
   return { q: rising, k: rising, v: f(1, 44, features), querySegments: segments, keySegments: segments, start: exact('i32', [], [0]) };
 }
-function cached() {
-  const filled = exact('i32', [1, 12], [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+function packed() {
+  const segments = exact('i32', [1, 9], [1, 1, 1, 2, 2, 2, 2, 3, 3]);
+  return { q: f(1, 9, 8), k: f(1, 9, 8), v: f(1, 9, 8), querySegments: segments, keySegments: segments, start: exact('i32', [], [0]) };
+}
+function early() {
+  const ones = (n: number) => exact('i32', [1, n], new Array<number>(n).fill(1));
+  return { q: f(1, 40, 8), k: f(1, 5, 8), v: f(1, 5, 8), querySegments: ones(40), keySegments: ones(5), start: exact('i32', [], [-37]) };
+}
+/** Later keys score higher by far: sums must be rescaled. */
+function steep() {
+  const length = 80;
+  const ones = exact('i32', [1, length], new Array<number>(length).fill(1));
+  const q = exact(
+    'f32',
+    [1, length, 4],
+    Array.from({ length: length * 4 }, (_, i) => (i % 4 === 0 ? 1 : 0)),
+  );
+  const k = exact(
+    'f32',
+    [1, length, 4],
+    Array.from({ length: length * 4 }, (_, i) => (i % 4 === 0 ? Math.floor(i / 8) / 64 : 0)),
+  );
+  return { q, k, v: f(1, length, 4), querySegments: ones, keySegments: ones, start: exact('i32', [], [0]) };
+}
+function cached(queries: number, length: number, start: number) {
+  const ones = (n: number) => exact('i32', [1, n], new Array<number>(n).fill(1));
   return {
-    q: f(1, 1, 16),
-    k: f(1, 12, 16),
-    v: f(1, 12, 16),
-    querySegments: exact('i32', [1, 1], [1]),
-    keySegments: filled,
-    start: exact('i32', [], [6]),
+    q: f(1, queries, 16),
+    k: f(1, length, 16),
+    v: f(1, length, 16),
+    querySegments: ones(queries),
+    keySegments: ones(length),
+    start: exact('i32', [], [start]),
   };
 }
 

@@ -1,26 +1,41 @@
-// cumsum: running sums along an axis. Bound by memory where lines lie side by side; along the last axis by the latency of an
-// addition per element. Each line adds up in its own order, whoever does it.
+// cumsum: running sums along an axis. Bound by memory; along the last axis as many lines as a register has lanes advance together.
+// Each line adds up in its own order, whoever does it.
 #include "../../native/strided.h"
 
 namespace openmoe::OPENMOE_ISA {
 namespace cumsum_detail {
 
-constexpr i64 kLines = 64;    // neighbouring lines that advance together
-constexpr i64 kTask = 16384;  // entries of a task along the last axis
+constexpr i64 kLines = 64;  // neighbouring lines that advance together
 
 struct Order {
   i64 length, step;
   bool exclusive, reverse;
 };
 
-// One line whose elements are neighbours.
-template <class T> void sum_line(const Order& o, const T* x, T* y) {
-  T total = 0;
-  for (i64 i = 0; i < o.length; ++i) {
-    const i64 at = o.reverse ? o.length - 1 - i : i;
-    const T next = total + x[at];
-    y[at] = o.exclusive ? total : next;
-    total = next;
+template <class T> struct Register;
+template <> struct Register<f32> { using type = vf; };
+template <> struct Register<i32> { using type = vi; };
+
+// Up to kLanes lines of neighbouring elements, one in each lane: squares of them are turned, summed and turned back.
+template <class T> void sum_turned(const Order& o, const T* x, T* y, i64 lines) {
+  using V = typename Register<T>::type;
+  V total{};
+  const i64 squares = ceil_div(o.length, kLanes);
+  for (i64 n = 0; n < squares; ++n) {
+    const i64 first = (o.reverse ? squares - 1 - n : n) * kLanes, width = smaller<i64>(kLanes, o.length - first);
+    vf square[kLanes];
+#pragma GCC unroll 16
+    for (int k = 0; k < kLanes; ++k)
+      square[k] = load_part(reinterpret_cast<const f32*>(x + smaller<i64>(k, lines - 1) * o.length + first), width);
+    pack::transpose<1>(square);
+    for (i64 i = 0; i < width; ++i) {
+      vf& entry = square[o.reverse ? width - 1 - i : i];
+      const V next = total + (V)entry;
+      entry = o.exclusive ? (vf)total : (vf)next;
+      total = next;
+    }
+    pack::transpose<1>(square);
+    for (i64 k = 0; k < lines; ++k) store_part(reinterpret_cast<f32*>(y + k * o.length + first), square[k], width);
   }
 }
 // `lines` neighbouring lines from their first element on.
@@ -44,13 +59,14 @@ template <class T> void run(const Call& c) {
   const i64 axis = c.index_attr(0);
   const Order o{x.dims[axis], steps[axis], c.attrs[1] != 0, c.attrs[2] != 0};
   const i64 outer = x.size() / (o.length * o.step), strips = ceil_div(o.step, kLines);
-  const i64 per_task = o.step == 1 ? larger<i64>(1, kTask / o.length) : 1;
-  c.parallel(ceil_div(outer * strips, per_task), [&](i64 task, i32) {
-    for (i64 n = task * per_task; n < smaller(outer * strips, (task + 1) * per_task); ++n) {
-      const i64 line = n % strips * kLines, at = n / strips * o.length * o.step + line;
-      if (o.step == 1) sum_line(o, c.in<T>(0) + at, c.out<T>(0) + at);
-      else sum_lines(o, c.in<T>(0) + at, c.out<T>(0) + at, smaller(kLines, o.step - line));
-    }
+  if (o.step == 1)
+    return c.parallel(ceil_div(outer, kLanes), [&](i64 task, i32) {
+      const i64 at = task * kLanes * o.length;
+      sum_turned(o, c.in<T>(0) + at, c.out<T>(0) + at, smaller<i64>(kLanes, outer - task * kLanes));
+    });
+  c.parallel(outer * strips, [&](i64 task, i32) {
+    const i64 line = task % strips * kLines, at = task / strips * o.length * o.step + line;
+    sum_lines(o, c.in<T>(0) + at, c.out<T>(0) + at, smaller(kLines, o.step - line));
   });
 }
 

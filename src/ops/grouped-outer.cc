@@ -13,6 +13,7 @@ template <class P, class X, class Y> void multiply_groups(const Call& c) {
   f32* scratch = reinterpret_cast<f32*>(c.scratch + round_up((experts + 1) * sizeof(i64), 64));
   group_begins(c.in<i32>(2), experts, rows, begins);
   const Split high(high_all, kBlockRows, 1), wide(cols, kBlockCols, kTileCols);
+  const bool around = goes_around(experts * high_all * cols * static_cast<i64>(sizeof(f32)), cols);
   c.parallel(experts * high.count * wide.count, [&](i64 task, i32 worker) {
     const i64 e = task / (high.count * wide.count), p = task / wide.count % high.count, q = task % wide.count;
     const i64 i = high.begin(p), j = wide.begin(q), begin = begins[e];
@@ -20,7 +21,8 @@ template <class P, class X, class Y> void multiply_groups(const Call& c) {
     const ViewOf<Y> dy{c.in<Y>(1) + begin * cols, cols, 1};
     f32* w = c.out<f32>(0) + (e * high_all + i) * cols + j;
     multiply<P>(high.size(p), wide.size(q), begins[e + 1] - begin, transposed(x).at(i, 0), dy.at(0, j), w, cols, false,
-             scratch + worker * kMultiplyScratch);
+             scratch + worker * kMultiplyScratch, around);
+    settle(around);
   });
 }
 

@@ -73,12 +73,13 @@ describe('a training step', () => {
     expect(halves[0]).toBeCloseTo(whole[0]!, 5);
   });
 
-  test.each(['quickstart', 'small', 'medium', 'openmoe-base'])(
-    'the arena of %s is within 1.2 of what the lifetimes of its values need',
-    (name) => {
+  const precisions = ['f32', 'bf16'] as const;
+  test.each(['quickstart', 'small', 'medium', 'openmoe-base'].flatMap((name) => precisions.map((p) => [name, p] as const)))(
+    'the arena of %s in %s is within 1.2 of what the lifetimes of its values need',
+    (name, precision) => {
       const [kept, recomputed] = (['none', 'layer'] as const).map((recompute) => {
         const { train, ...rest } = RECIPES[name]!;
-        const { bytes, lowerBound } = plan(fuse(programOf({ ...rest, train: { ...train, recompute } })));
+        const { bytes, lowerBound } = plan(fuse(programOf({ ...rest, precision, train: { ...train, recompute } })));
         expect(bytes / lowerBound, recompute).toBeLessThanOrEqual(1.2);
         return bytes;
       });

@@ -18,7 +18,7 @@ import {
   tokenizerTitles,
 } from '../../bench/index.ts';
 import { folder, type Source, starterCorpus } from '../../data/index.ts';
-import { type CpuExecutor, openCpu, type Timeline } from '../../exec/index.ts';
+import { type MachineExecutor, openExecutor, type Timeline } from '../../exec/index.ts';
 import type { Recipe } from '../../train/index.ts';
 import { benchDocument, peakNow, peersFrom, record, writeProfile } from '../bench-record.ts';
 import { qualityOf } from '../bench-quality.ts';
@@ -104,7 +104,7 @@ export const bench = command({
       parts.flatMap((part) => TITLES[part](wanted.dtype)),
     );
     const peers = flags.peer === undefined ? [] : peersFrom(flags.peer, terminal);
-    const executor = openCpu({ threads: chosenThreads(flags.threads, terminal.env).count });
+    const executor = openExecutor({ threads: chosenThreads(flags.threads, terminal.env).count });
     const peak = peakNow(executor, terminal);
     const [rows, ops, profiles]: [Row[], OpTime[], string[]] = [[], [], []];
     for (const part of parts)
@@ -137,7 +137,7 @@ interface Wanted {
 }
 type Measured = AsyncGenerator<{ readonly row: Row; readonly ops?: readonly OpTime[]; readonly timeline?: Timeline | undefined }>;
 
-const MEASURE: Readonly<Record<Part, (executor: CpuExecutor, wanted: Wanted) => Measured>> = {
+const MEASURE: Readonly<Record<Part, (executor: MachineExecutor, wanted: Wanted) => Measured>> = {
   async *kernels(executor, { filter, dtype }) {
     for await (const row of benchKernels(executor, filter, dtype)) yield { row };
   },

@@ -1,7 +1,7 @@
 /** openmoe doctor: what this machine offers, which executor would compute, and what is missing. */
 import { arch, cpus, freemem, release, totalmem, type } from 'node:os';
 import { EXIT, formatBytes, UserError, inColumns } from '../../base/index.ts';
-import { type CpuExecutor, openCpu } from '../../exec/index.ts';
+import { chooseExecutor, type MachineExecutor, openExecutor } from '../../exec/index.ts';
 import { command } from '../command.ts';
 import { chosenThreads, memoryLimit, type Threads, threadsFlag } from '../surroundings.ts';
 import { packageVersion } from '../version.ts';
@@ -29,7 +29,7 @@ const machine = () => ({
 });
 
 interface Engine {
-  readonly executor: 'cpu' | null;
+  readonly executor: string | null;
   /** Instruction set used, and those that are here. */
   readonly isa?: string;
   readonly isas?: readonly string[];
@@ -44,20 +44,22 @@ interface Engine {
 const PROBE_SECONDS = 0.2;
 
 function openEngine(threads: Threads): Engine {
-  let cpu: CpuExecutor;
+  let executor: MachineExecutor;
+  let chosen: string;
   try {
-    cpu = openCpu({ threads: threads.count });
+    chosen = chooseExecutor().why;
+    executor = openExecutor({ threads: threads.count });
   } catch (error) {
     const known = error instanceof UserError ? error : broken(error);
     return { executor: null, why: known.problems[0]!.message, error: known };
   }
   try {
-    const { isa, isas, bf16, vnni } = cpu.facts;
-    const peak = { gflops: cpu.peak(PROBE_SECONDS), ...cpu.bandwidth(PROBE_SECONDS) };
+    const { isa, isas, bf16, vnni } = executor.facts;
+    const peak = { gflops: executor.peak(PROBE_SECONDS), ...executor.bandwidth(PROBE_SECONDS) };
     const forced = process.env['OPENMOE_ISA'] ? 'OPENMOE_ISA asks for it' : 'the best instruction set that is both built and here';
-    return { executor: 'cpu', isa, isas, bf16, vnni, peak, why: `the native engine is built; ${isa} is ${forced}` };
+    return { executor: executor.name, isa, isas, bf16, vnni, peak, why: `${chosen}; ${isa} is ${forced}` };
   } finally {
-    cpu.close();
+    executor.close();
   }
 }
 

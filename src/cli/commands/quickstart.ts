@@ -1,6 +1,6 @@
 /** openmoe quickstart: the whole path at once: corpus, tokenizer, training, probe, report, generated text. */
 import { formatCount, formatDuration, formatShare } from '../../base/index.ts';
-import type { CpuExecutor } from '../../exec/index.ts';
+import type { MachineExecutor } from '../../exec/index.ts';
 import type { Run } from '../../runs/index.ts';
 import { askedFor, deadlineIn, inAskedRun, isaFlag, maxTimeFlag, resumeFlag, runFlag, seedFlag } from '../asked.ts';
 import { type Answer, command, rest } from '../command.ts';
@@ -48,7 +48,7 @@ type Done = Trained & {
 async function measure(
   run: Run,
   trained: Trained,
-  { executor, terminal, signal }: { executor: CpuExecutor; terminal: Terminal; signal: AbortSignal },
+  { executor, terminal, signal }: { executor: MachineExecutor; terminal: Terminal; signal: AbortSignal },
 ) {
   const history = await historyOf(run);
   const findings = await findingsOf(

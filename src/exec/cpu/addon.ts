@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { EXIT, suggest, UserError } from '../../base/index.ts';
+import type { EngineFacts } from '../machine/index.ts';
 
 /** Handles whose insides only the addon knows. */
 export type Engine = { readonly engine: unique symbol };
@@ -56,20 +57,21 @@ export function loadAddon(): Addon {
   }
 }
 
-/** What this machine offers, and what would be used. */
-export interface CpuFacts {
-  readonly threads: number;
-  /** Instruction sets built in and present, best first. */
-  readonly isas: readonly string[];
-  readonly isa: string;
-  readonly bf16: boolean;
-  readonly vnni: boolean;
+/** Instruction sets built and present, best first; none where the addon is not built. */
+export function cpuIsas(): readonly string[] {
+  try {
+    return present(loadAddon());
+  } catch {
+    return [];
+  }
 }
 
+const present = (addon: Addon): readonly string[] => addon.info().isas.flatMap((i) => (i.present ? [i.name] : []));
+
 /** OPENMOE_ISA forces an instruction set. Throws UserError E_ISA when this processor or this build lacks it. */
-export function cpuFacts(addon: Addon, threads = availableParallelism()): CpuFacts {
+export function cpuFacts(addon: Addon, threads = availableParallelism()): EngineFacts {
   const info = addon.info();
-  const isas = info.isas.filter((i) => i.present).map((i) => i.name);
+  const isas = present(addon);
   const wanted = process.env['OPENMOE_ISA'] || isas[0];
   if (wanted === undefined || !isas.includes(wanted))
     throw new UserError('E_ISA', EXIT.notFound, {

@@ -1,14 +1,18 @@
+/** The C++ machine, in the addon and in WebAssembly: bits, memory, interruption. */
 import { afterAll, describe, expect, test } from 'vitest';
-import { rng } from '../../base/index.ts';
+import { rng } from '../src/base/index.ts';
 import {
   adafactorFactored,
   add,
   apply,
   assignSlots,
   attention,
+  type Buffer as Memory,
   combine,
+  cpuIsas,
   cumsum,
   dispatch,
+  type Executor,
   gatedProduct,
   gather,
   gradient,
@@ -16,6 +20,9 @@ import {
   linearCrossEntropy,
   matmul,
   mul,
+  openCpu,
+  openRef,
+  openWasm,
   opNamed,
   opNames,
   reduceMax,
@@ -30,25 +37,26 @@ import {
   topk,
   trace,
   transpose,
+  wasmIsas,
   type Program,
   type Tensor,
-} from '../../compile/index.ts';
-import type { Buffer as Memory, Executor } from '../contract.ts';
-import { openRef } from '../ref/index.ts';
-import { type CpuExecutor, openCpu } from './index.ts';
+} from '../src/exec/index.ts';
+import { withIsa } from './support.ts';
 
-function opened(threads: number): CpuExecutor | undefined {
-  try {
-    return openCpu({ threads });
-  } catch (error) {
-    console.log(`skipped: ${String(error)}`);
-    return undefined;
-  }
+/** The machine wherever it was built: native with the best instruction set, in WebAssembly with each. */
+const MACHINES = [
+  ...nativeIsas().map((isa) => ({ isa, opened: (threads: number) => withIsa(isa, () => openCpu({ threads })) })),
+  ...wasmIsas().map((isa) => ({ isa, opened: (threads: number) => withIsa(isa, () => openWasm({ threads })) })),
+];
+if (MACHINES.length < 3) console.log(`skipped: ${3 - MACHINES.length} of 3 machines are not built`);
+
+function nativeIsas(): readonly string[] {
+  const isas = cpuIsas();
+  const asked = process.env['OPENMOE_ISA'] ?? '';
+  return isas.includes(asked) ? [asked] : isas.slice(0, 1);
 }
-const cpu = opened(2) as CpuExecutor;
-afterAll(() => cpu?.close());
 
-function inputsOf(executor: CpuExecutor, program: Program): Record<string, Memory> {
+function inputsOf(executor: Executor, program: Program): Record<string, Memory> {
   return Object.fromEntries(
     program.arguments.map((a) => {
       const random = rng(3).at(a.name);
@@ -115,15 +123,18 @@ function long(instructions: number): Program {
   });
 }
 
-const bytesOf = (executor: CpuExecutor, buffers: Readonly<Record<string, Memory>>): Record<string, Uint8Array> =>
+const bytesOf = (executor: Executor, buffers: Readonly<Record<string, Memory>>): Record<string, Uint8Array> =>
   Object.fromEntries(Object.entries(buffers).map(([k, b]) => [k, new Uint8Array(executor.get(b).buffer)]));
 
-describe.runIf(cpu)('the cpu executor', () => {
+describe.each(MACHINES)('the machine with $isa', ({ opened }) => {
+  const machine = opened(2);
+  afterAll(() => machine.close());
+
   test('computes the same bits with 1, 2, 3 and 7 threads', async () => {
     const program = layer();
     const runs = [];
     for (const threads of [1, 2, 3, 7]) {
-      const executor = opened(threads)!;
+      const executor = opened(threads);
       const loaded = await executor.load(program);
       runs.push(bytesOf(executor, await loaded.run(inputsOf(executor, program))));
       loaded.close();
@@ -156,7 +167,7 @@ describe.runIf(cpu)('the cpu executor', () => {
       const results = await loaded.run({ x: executor.put(data, { dtype: 'f32', shape }) });
       return Object.fromEntries(Object.entries(results).map(([k, b]) => [k, executor.get(b)]));
     };
-    expect(await run(cpu)).toEqual(await run(openRef()));
+    expect(await run(machine)).toEqual(await run(openRef()));
   });
 
   const several = opNames().filter((op) => opNamed(op)!.outputs.length > 1);
@@ -174,8 +185,8 @@ describe.runIf(cpu)('the cpu executor', () => {
           return { results: Object.fromEntries(of.outputs.flatMap((k, i) => (keep(k) ? [[k, made[i]!]] : []))) };
         });
       const run = async (program: Program): Promise<Record<string, Uint8Array>> => {
-        const loaded = await cpu.load(program);
-        const results = bytesOf(cpu, await loaded.run(inputsOf(cpu, program)));
+        const loaded = await machine.load(program);
+        const results = bytesOf(machine, await loaded.run(inputsOf(machine, program)));
         loaded.close();
         return results;
       };
@@ -186,8 +197,8 @@ describe.runIf(cpu)('the cpu executor', () => {
 
   test('a run leaves the event loop free, and stops between instructions when its signal aborts', async () => {
     const program = long(2000);
-    const loaded = await cpu.load(program);
-    const inputs = inputsOf(cpu, program);
+    const loaded = await machine.load(program);
+    const inputs = inputsOf(machine, program);
     const stop = new AbortController();
     let ticks = 0;
     const timer = setInterval(() => ++ticks === 3 && stop.abort(), 5);
@@ -202,8 +213,8 @@ describe.runIf(cpu)('the cpu executor', () => {
 
   test('an abort while another run has the threads stops the one that waits, and only that', async () => {
     const program = long(30);
-    const [first, second] = [await cpu.load(program), await cpu.load(program)];
-    const inputs = inputsOf(cpu, program);
+    const [first, second] = [await machine.load(program), await machine.load(program)];
+    const inputs = inputsOf(machine, program);
     const stop = new AbortController();
     const running = first.run(inputs);
     const waiting = second.run(inputs, stop.signal);
@@ -217,20 +228,20 @@ describe.runIf(cpu)('the cpu executor', () => {
 
   test('buffers stay usable after an abort', async () => {
     const program = trace('sum', { x: { shape: [4] } }, ({ x }) => ({ results: { y: sum(x!) } }));
-    const loaded = await cpu.load(program);
-    const x = cpu.put(Float32Array.of(1, 2, 3, 4), { dtype: 'f32', shape: [4] });
+    const loaded = await machine.load(program);
+    const x = machine.put(Float32Array.of(1, 2, 3, 4), { dtype: 'f32', shape: [4] });
     await expect(loaded.run({ x }, AbortSignal.abort())).rejects.toThrow(/abort/i);
-    expect([...cpu.get((await loaded.run({ x }))['y']!)]).toEqual([10]);
+    expect([...machine.get((await loaded.run({ x }))['y']!)]).toEqual([10]);
     loaded.close();
   });
 
   test('memory that cannot be had is an error that says so, for buffers and programs', async () => {
     const shape = [2 ** 20, 2 ** 20];
-    expect(() => cpu.zeros({ dtype: 'f32', shape })).toThrow(expect.objectContaining({ code: 'E_MEMORY', exit: 5 }));
+    expect(() => machine.zeros({ dtype: 'f32', shape })).toThrow(expect.objectContaining({ code: 'E_MEMORY', exit: 5 }));
     const program = trace('outer', { a: { shape: [2 ** 20, 1] }, b: { shape: [1, 2 ** 20] } }, ({ a, b }) => ({
       results: { y: matmul(a!, b!) },
     }));
-    await expect(cpu.load(program)).rejects.toThrow(expect.objectContaining({ code: 'E_MEMORY', exit: 5 }));
+    await expect(machine.load(program)).rejects.toThrow(expect.objectContaining({ code: 'E_MEMORY', exit: 5 }));
   });
 
   test('a chain of any length is one loop', async () => {
@@ -239,26 +250,26 @@ describe.runIf(cpu)('the cpu executor', () => {
       for (let i = 0; i < 500; i++) y = add(y, x!);
       return { results: { y } };
     });
-    const loaded = await cpu.load(program);
-    const results = await loaded.run({ x: cpu.put(new Float32Array(3000).fill(2), { dtype: 'f32', shape: [3000] }) });
-    expect(new Set(cpu.get(results['y']!))).toEqual(new Set([1002]));
+    const loaded = await machine.load(program);
+    const results = await loaded.run({ x: machine.put(new Float32Array(3000).fill(2), { dtype: 'f32', shape: [3000] }) });
+    expect(new Set(machine.get(results['y']!))).toEqual(new Set([1002]));
     expect(loaded.profile()).toHaveLength(1);
     loaded.close();
   });
 
   test('a result that outlives its program is an error, not foreign memory', async () => {
     const program = trace('copy', { x: { shape: [4] } }, ({ x }) => ({ results: { y: mul(x!, 2) } }));
-    const loaded = await cpu.load(program);
-    const { y } = await loaded.run({ x: cpu.zeros({ dtype: 'f32', shape: [4] }) });
+    const loaded = await machine.load(program);
+    const { y } = await loaded.run({ x: machine.zeros({ dtype: 'f32', shape: [4] }) });
     loaded.close();
-    expect(() => cpu.get(y!)).toThrow(/after its program was closed/);
-    await expect(loaded.run({ x: cpu.zeros({ dtype: 'f32', shape: [4] }) })).rejects.toThrow(/closed/);
+    expect(() => machine.get(y!)).toThrow(/after its program was closed/);
+    await expect(loaded.run({ x: machine.zeros({ dtype: 'f32', shape: [4] }) })).rejects.toThrow(/closed/);
   });
 
   test('a program may be closed while it runs: the run ends, then rejects', async () => {
     const program = long(20);
-    const loaded = await cpu.load(program);
-    const running = loaded.run(inputsOf(cpu, program));
+    const loaded = await machine.load(program);
+    const running = loaded.run(inputsOf(machine, program));
     await new Promise((resolve) => setTimeout(resolve, 2));
     loaded.close();
     await expect(running).rejects.toThrow(/closed while it ran/);
@@ -266,9 +277,9 @@ describe.runIf(cpu)('the cpu executor', () => {
 
   test('1,000 programs of 4 MB loaded, run and closed leave no memory behind', async () => {
     const program = trace('big', { x: { shape: [1024, 1024] } }, ({ x }) => ({ results: { y: transpose(x!, [1, 0]) } }));
-    const inputs = inputsOf(cpu, program);
+    const inputs = inputsOf(machine, program);
     const cycle = async (): Promise<void> => {
-      const loaded = await cpu.load(program);
+      const loaded = await machine.load(program);
       await loaded.run(inputs);
       loaded.close();
     };

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { rng } from '../../base/index.ts';
 import { add, checkProgram, fuse, matmul, mul, plan, reduceSum, sigmoid, softmax, trace, type Program } from '../../compile/index.ts';
-import { type Addon, cpuFacts, type Engine, loadAddon } from './addon.ts';
+import { type Addon, cpuFacts, type Engine, loadAddon } from '../cpu/addon.ts';
 import { encode } from './encode.ts';
 
 /** Matrices, a reduction, fused chains with a repeated operand and an immediate, and a result that overwrites an argument. */

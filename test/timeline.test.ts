@@ -1,32 +1,28 @@
-import { afterAll, expect, test } from 'vitest';
-import { add, matmul, mul, softmax, trace } from '../../compile/index.ts';
-import { openCpu, type CpuExecutor } from './index.ts';
+/** A recorded run, in the addon and in WebAssembly. */
+import { expect, test } from 'vitest';
+import { add, cpuIsas, matmul, mul, openCpu, openWasm, softmax, trace, wasmIsas } from '../src/exec/index.ts';
+import { withIsa } from './support.ts';
 
-function opened(): CpuExecutor | undefined {
-  try {
-    return openCpu({ threads: 2 });
-  } catch (error) {
-    console.log(`skipped: ${String(error)}`);
-    return undefined;
-  }
-}
-const cpu = opened();
-afterAll(() => cpu?.close());
+const MACHINES = [
+  ...cpuIsas().map((isa) => ({ isa, opened: () => withIsa(isa, () => openCpu({ threads: 2 })) })),
+  ...wasmIsas().map((isa) => ({ isa, opened: () => withIsa(isa, () => openWasm({ threads: 2 })) })),
+];
 
-test.runIf(cpu)(
-  'a recorded run: each instruction once, in order, each thread on one thing at a time inside it; the next run is not recorded',
-  async () => {
+test.each(MACHINES)(
+  '$isa: each instruction once, in order, each thread on one thing at a time inside it; the next run is not recorded',
+  async ({ opened }) => {
+    const machine = opened();
     const program = trace('recorded', { x: { shape: [512, 256] }, w: { shape: [256, 256] } }, ({ x, w }) => ({
       results: { y: softmax(add(matmul(mul(matmul(x!, w!), 2), w!), 1)) },
     }));
-    const loaded = await cpu!.load(program);
+    const loaded = await machine.load(program);
     const inputs = Object.fromEntries(
-      program.arguments.map((a) => [a.name, cpu!.put(new Float32Array(a.shape[0]! * a.shape[1]!).fill(0.5), a)] as const),
+      program.arguments.map((a) => [a.name, machine.put(new Float32Array(a.shape[0]! * a.shape[1]!).fill(0.5), a)] as const),
     );
-    const plain = cpu!.get((await loaded.run(inputs))['y']!);
+    const plain = machine.get((await loaded.run(inputs))['y']!);
     expect(loaded.timeline().spans).toEqual([]);
     loaded.record();
-    expect(cpu!.get((await loaded.run(inputs))['y']!)).toEqual(plain);
+    expect(machine.get((await loaded.run(inputs))['y']!)).toEqual(plain);
     const { threads, instructions, spans } = loaded.timeline();
     expect(threads).toBe(2);
     const whole = spans.filter((s) => s.thread === -1);
@@ -44,5 +40,6 @@ test.runIf(cpu)(
     await loaded.run(inputs);
     expect(loaded.timeline().spans).toEqual(spans);
     loaded.close();
+    machine.close();
   },
 );
