@@ -37,19 +37,22 @@ export const DECODE_MODELS = { '113m': like(4096, 512, 512, 8), '800m': like(32_
 /** New tokens of one run, from an almost empty cache, as llama-bench does it. */
 const WRITTEN = 64;
 const PROMPTS = [512, 2048] as const;
+const BATCHES = [1, 8, 32] as const;
 
 interface Reading {
   readonly config: keyof typeof DECODE_MODELS;
+  /** Sequences written together, or one whose prompt is read. */
+  readonly rows: number;
   /** Tokens of a prompt read at once; absent: tokens written one after the other. */
   readonly prompt?: number;
 }
 const READINGS: readonly Reading[] = (Object.keys(DECODE_MODELS) as (keyof typeof DECODE_MODELS)[]).flatMap((config) => [
-  { config },
-  ...PROMPTS.map((prompt) => ({ config, prompt })),
+  ...BATCHES.map((rows) => ({ config, rows })),
+  ...PROMPTS.map((prompt) => ({ config, rows: 1, prompt })),
 ]);
 
 const nameOf = ({ config, prompt }: Reading): string => `${prompt === undefined ? 'decode' : 'prefill'}, ${config}`;
-const shapeOf = ({ prompt }: Reading): string => (prompt === undefined ? `1×${WRITTEN}` : `1×${prompt}`);
+const shapeOf = ({ rows, prompt }: Reading): string => `${rows}×${prompt ?? WRITTEN}`;
 const title = (r: Reading): string => `${nameOf(r)} ${shapeOf(r)}`;
 
 /** Names with their shapes: what a filter is looked for in. */
@@ -86,25 +89,26 @@ interface Bench {
 const SECONDS = 2;
 
 async function measureReading(executor: MachineExecutor, { reading, model, weights, dtype }: Bench): Promise<Row> {
-  const { config, prompt } = reading;
+  const { config, rows, prompt } = reading;
   const lm = openLanguageModel(model, executor, weights, { context: prompt ?? WRITTEN + 1, routing: false });
-  const [work, tokens] = prompt === undefined ? [workOfToken(model, dtype), 1] : [workOfPrompt(model, prompt, dtype), prompt];
-  const run = prompt === undefined ? () => secondsAToken(lm) : () => read(lm, prompt);
+  const [work, tokens] = prompt === undefined ? [workOfTokens(model, rows, dtype), rows] : [workOfPrompt(model, prompt, dtype), prompt];
+  const run = prompt === undefined ? () => secondsAStep(lm, rows) : () => read(lm, prompt);
   const measured = await measure(executor, run, { seconds: SECONDS, precision: dtype, bytes: model.counts.total * BYTES[dtype] });
   lm.close();
   const named = { name: nameOf(reading), shape: shapeOf(reading), dtype, threads: executor.facts.threads };
-  const peer = { name: prompt === undefined ? 'decode' : `prefill_${prompt}`, config };
+  // The peers write one sequence at a time.
+  const peer = rows > 1 ? undefined : { name: prompt === undefined ? 'decode' : `prefill_${prompt}`, config };
   return { ...row({ ...named, like: peer }, measured, work), tok_per_s: tokens / measured.median_s };
 }
 
-/** Greedy from the first token on. */
-async function secondsAToken(lm: LanguageModel): Promise<number> {
-  const sequence = lm.begin();
-  await sequence.extend([0]);
+/** One token of every sequence, from the first on. */
+async function secondsAStep(lm: LanguageModel, rows: number): Promise<number> {
+  const together = lm.beginTogether(rows);
+  const ids = (n: number): number[] => Array.from({ length: rows }, (_, r) => (n * rows + r) % lm.model.config.vocab);
+  await together.step(ids(0));
   const from = performance.now();
-  for (let n = 0; n < WRITTEN; n++) await sequence.extend([n + 1]);
-  const seconds = (performance.now() - from) / 1000;
-  return seconds / WRITTEN;
+  for (let n = 1; n <= WRITTEN; n++) await together.step(ids(n));
+  return (performance.now() - from) / 1000 / WRITTEN;
 }
 
 async function read(lm: LanguageModel, prompt: number): Promise<void> {
@@ -115,10 +119,13 @@ async function read(lm: LanguageModel, prompt: number): Promise<void> {
 /** Bytes of a weight, scales included. */
 const BYTES: Readonly<Record<Precision, number>> = { f32: 4, bf16: 2, int8: 34 / 32, int4: 18 / 32 };
 
-/** The active weights and the cache once. */
-function workOfToken({ counts, config }: Model, dtype: Precision): Work {
-  const cache = 4 * 2 * config.layers * (WRITTEN / 2) * config.heads * config.headSize;
-  return { flops: 2 * counts.active, read: counts.active * BYTES[dtype] + cache, written: 0 };
+/** What every token multiplies once, of the experts those that any row chose (as if by chance), and the caches. */
+function workOfTokens({ counts, config: c }: Model, rows: number, dtype: Precision): Work {
+  const expert = 4 * c.hidden * c.inner;
+  const [chosen, distinct] = [c.topK, c.experts * (1 - (1 - c.topK / c.experts) ** rows)];
+  const weights = counts.active + c.layers * (distinct - chosen) * expert;
+  const caches = 4 * 2 * rows * c.layers * (WRITTEN / 2) * c.heads * c.headSize;
+  return { flops: 2 * rows * counts.active, read: weights * BYTES[dtype] + caches, written: 0 };
 }
 
 /** All weights once, whatever the experts; the head multiplies the last token only; causal attention is half of the square. */

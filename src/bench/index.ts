@@ -6,5 +6,6 @@ export { benchKernels, kernelTitles } from './kernels.ts';
 export { limits, type Limits, type Precision, PRECISIONS } from './measure.ts';
 export { bestPeer, type PeerLine, readPeers } from './peers.ts';
 export type { Row } from './row.ts';
+export { benchQuality, type Quality } from './quality.ts';
 export { benchTokenizers, tokenizerTitles } from './tokenizers.ts';
 export { benchStep, type OpTime } from './step.ts';

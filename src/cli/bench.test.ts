@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { call, type Called, engineIsBuilt } from './fake-host.ts';
+import { call, type Called, engineIsBuilt, writeTexts } from './fake-host.ts';
 
 describe.runIf(engineIsBuilt())('bench', () => {
   const folder = mkdtempSync(join(tmpdir(), 'openmoe-bench-'));
@@ -58,6 +58,38 @@ describe.runIf(engineIsBuilt())('bench', () => {
     expect(ops.map((o) => o.op)).toEqual(expect.arrayContaining(['matmul', 'attention']));
     expect(ops.reduce((sum, o) => sum + o.share, 0)).toBeCloseTo(1, 9);
     for (const o of ops) expect(o.gap_s).toBeCloseTo(o.seconds - o.floor_s, 12);
+  });
+
+  test('--quality compares packed weights of a trained run with f32, row by row: 16 bits cost least, 4 bits most', async () => {
+    const data = join(folder, 'texts');
+    writeTexts(data);
+    const recipe = [
+      'tiny',
+      `data=${data}`,
+      'model.layers=2',
+      'model.hidden=64',
+      'model.inner=64',
+      'tokenizer.vocab=300',
+      'train.steps=8',
+      'train.batch=2',
+    ];
+    const env = { OPENMOE_THREADS: '1', OPENMOE_RUNS: join(folder, 'runs') };
+    expect(await call(['train', ...recipe, '--run', join(folder, 'runs', 'one')], { env })).toMatchObject({ exit: 0 });
+    const { exit, out } = await call(['bench', '--quality', 'one', '--json'], { env });
+    expect(exit).toBe(0);
+    const { schema, quality } = JSON.parse(out) as {
+      schema: string;
+      quality: { dtype: string; loss: number; difference: number; low: number; high: number }[];
+    };
+    expect([schema, quality.map((q) => q.dtype)]).toEqual(['openmoe.bench-quality/1', ['f32', 'bf16', 'int8', 'int4']]);
+    const [exact, ...packed] = quality;
+    for (const q of packed) {
+      expect(q.loss - exact!.loss).toBeCloseTo(q.difference, 9);
+      expect(q.low <= q.difference && q.difference <= q.high).toBe(true);
+    }
+    const off = packed.map((q) => Math.abs(q.difference) + (q.high - q.low));
+    expect(off[0]).toBeLessThan(off[2]!);
+    expect(off[2]).toBeLessThan(1);
   });
 
   test('what is not known is answered with the nearest name', async () => {

@@ -21,6 +21,7 @@ import { folder, type Source, starterCorpus } from '../../data/index.ts';
 import { type MachineExecutor, openExecutor, type Timeline } from '../../exec/index.ts';
 import type { Recipe } from '../../train/index.ts';
 import { benchDocument, peakNow, peersFrom, record, writeProfile } from '../bench-record.ts';
+import { qualityOf } from '../bench-quality.ts';
 import { opsTable, rowsTable } from '../bench-tables.ts';
 import { type Answer, command, parseText, parseWord, value, valueOr, wordOr, yes } from '../command.ts';
 import { chosenThreads, threadsFlag } from '../surroundings.ts';
@@ -47,6 +48,7 @@ export const bench = command({
     'bench step --profile',
     "bench decode --filter '113m 1×64'",
     'bench tokenizers --corpus texts',
+    'bench --quality last',
   ],
   args: { what: wordOr(['all', ...PARTS], { about: 'what to measure, all being kernels and step', standard: 'all' }) },
   flags: {
@@ -74,6 +76,11 @@ export const bench = command({
       about: 'tokenizers: text to train on and to encode (default: the starter corpus)',
       parse: parseText,
     }),
+    quality: value({
+      form: '<run>',
+      about: 'instead of a speed: what weights in bf16, int8 and int4 cost a trained run in validation loss, with the 95 % interval',
+      parse: parseText,
+    }),
     peer: value({
       form: '<file>',
       about: 'JSON lines of peers: the ratio to the best of them is printed beside each row',
@@ -81,7 +88,8 @@ export const bench = command({
     }),
   },
   streams: true,
-  async run({ args, flags, terminal }): Promise<Answer> {
+  async run({ args, flags, terminal, signal }): Promise<Answer> {
+    if (flags.quality !== undefined) return qualityOf(flags.quality, terminal, { threads: flags.threads, signal });
     const parts = args.what === 'all' ? ALL : [args.what];
     const recipe = configured(flags.config);
     const dtype = checkedType(flags.dtype, parts);
