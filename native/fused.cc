@@ -27,8 +27,8 @@ inline i64 checked(const Call& c, i64 at, i64 limit) {
   const i64 whole = c.index_attr(static_cast<int>(at));
   return static_cast<double>(whole) == c.attrs[at] ? whole : -1;
 }
-// Lanes are of 4 bytes, and an operand has the result's size or 1 on each axis.
-inline bool is_lanes(const Array& a) { return a.dtype == DType::f32 || a.dtype == DType::i32; }
+// Lanes are of 4 bytes: bf16 is widened as it is read and rounded as it is written. An operand has the result's size or 1 on each axis.
+inline bool is_lanes(const Array& a) { return a.dtype == DType::f32 || a.dtype == DType::i32 || a.dtype == DType::bf16; }
 inline bool repeats(const Array& operand, const Array& result) {
   if (!is_lanes(operand) || operand.rank != result.rank) return false;
   for (i32 axis = 0; axis < result.rank; ++axis)
@@ -121,8 +121,31 @@ inline const f32* side_by_side(const f32* source, i64 stride, i64 n, f32* copy) 
   }
   return copy;
 }
-// Runs every step over n lanes; the last one writes the result, or a register that is then copied around the caches.
-inline void run_steps(const Call& c, const Chain& ch, const void** at, f32* registers, f32* out, i64 n, bool around) {
+inline const f32* widened(const bf16* source, i64 stride, i64 n, f32* copy) {
+  if (stride == 1) {
+    each_lanes(n, [&](i64 i, auto lanes) { put(copy + i, get(source + i, lanes), lanes); });
+  } else {
+    for (i64 i = 0; i < n; ++i) copy[i] = load_part(source + i * stride, 1)[0];
+  }
+  return copy;
+}
+// Operand k from element `from` on.
+inline const f32* operand_lanes(const Call& c, i32 k, i64 from, i64 stride, i64 n, f32* copy) {
+  return c.ins[k].dtype == DType::bf16 ? widened(c.in<bf16>(k) + from, stride, n, copy) : side_by_side(c.in<f32>(k) + from, stride, n, copy);
+}
+// The result from element `from` on, out of a register.
+inline void keep_result(const Call& c, i64 from, const f32* result, i64 n, bool around) {
+  const auto copy = [&](auto* to) { each_lanes(n, around, [&](i64 i, auto lanes) { put(to + i, get(result + i, lanes), lanes); }); };
+  if (c.outs[0].dtype == DType::bf16) {
+    copy(c.out<bf16>(0) + from);
+  } else {
+    copy(c.out<f32>(0) + from);
+  }
+}
+
+// Runs every step over n lanes; the last one writes the result, or a register that is then rounded, or copied around the caches.
+inline void run_steps(const Call& c, const Chain& ch, const void** at, f32* registers, i64 from, i64 n, bool around) {
+  const bool direct = !around && c.outs[0].dtype != DType::bf16;
   int word = ch.first_step;
   for (i64 step = 0; step < ch.steps; ++step) {
     const BlockOp* op = c.block_ops[c.index_attr(word)];
@@ -130,9 +153,9 @@ inline void run_steps(const Call& c, const Chain& ch, const void** at, f32* regi
     const void* in[kMostInputs];
     for (int k = 0; k < op->inputs; ++k) in[k] = at[c.index_attr(word + 2 + k)];
     const bool last = step + 1 == ch.steps;
-    f32* to = last && !around ? out : registers + target * kBlock;
+    f32* to = last && direct ? c.out<f32>(0) + from : registers + target * kBlock;
     op->run(n, in, to);
-    if (last && around) each_lanes(n, true, [&](i64 i, auto lanes) { put(out + i, get(to + i, lanes), lanes); });
+    if (last && !direct) keep_result(c, from, to, n, around);
     at[target] = to;
     word += 2 + op->inputs;
   }
@@ -172,10 +195,9 @@ KERNEL_WITH_SCRATCH(fused, fused_detail::scratch) {
           rest /= axes.dims[axis];
         }
         const i64 stride = strides[operand][last];
-        const f32* source = c.in<f32>(operand) + offset + from * stride;
-        at[operand] = side_by_side(source, stride, n, registers + operand * kBlock);
+        at[operand] = operand_lanes(c, operand, offset + from * stride, stride, n, registers + operand * kBlock);
       }
-      run_steps(c, ch, at, registers, c.out<f32>(0) + row * inner + from, n, around);
+      run_steps(c, ch, at, registers, row * inner + from, n, around);
     }
     settle(around);
   });

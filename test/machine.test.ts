@@ -8,6 +8,7 @@ import {
   assignSlots,
   attention,
   type Buffer as Memory,
+  cast,
   combine,
   cpuIsas,
   cumsum,
@@ -63,7 +64,7 @@ function inputsOf(executor: Executor, program: Program): Record<string, Memory> 
       const buffer = executor.zeros(a);
       const make =
         a.dtype === 'i32' ? (_: number, i: number) => random.below(7, i) : (_: number, i: number) => Math.abs(random.normal(i)) / 4 + 0.1;
-      executor.write(buffer, a.dtype === 'i32' ? new Int32Array(buffer.bytes / 4).map(make) : new Float32Array(buffer.bytes / 4).map(make));
+      executor.write(buffer, (a.dtype === 'i32' ? new Int32Array(sizeOf(a.shape)) : new Float32Array(sizeOf(a.shape))).map(make));
       return [a.name, buffer];
     }),
   );
@@ -255,6 +256,25 @@ describe.each(MACHINES)('the machine with $isa', ({ opened }) => {
     expect(new Set(machine.get(results['y']!))).toEqual(new Set([1002]));
     expect(loaded.profile()).toHaveLength(1);
     loaded.close();
+  });
+
+  test.each([
+    [5, 1037],
+    [3, 4, 40],
+    [700, 1000],
+  ])('a chain widens the bf16 that it reads and rounds what it writes: [%i,%i]', async (...shape: number[]) => {
+    const half = { dtype: 'bf16', shape } as const;
+    const row = { dtype: 'bf16', shape: [...shape.slice(0, -1), 1] } as const;
+    const program = trace('mixed', { a: half, b: { shape }, row }, ({ a, b, row: r }) => ({
+      results: { y: cast(mul(add(cast(a!, 'f32'), b!), cast(r!, 'f32')), 'bf16') },
+    }));
+    const [ref, numbers] = [openRef(), inputsOf(machine, program)];
+    const given = Object.fromEntries(program.arguments.map((v) => [v.name, ref.put(machine.get(numbers[v.name]!), v)]));
+    const [mine, theirs] = [await machine.load(program), await ref.load(program)];
+    const [got, want] = [await mine.run(numbers), await theirs.run(given)];
+    expect(mine.profile().filter((i) => i.op === 'cast')).toHaveLength(0);
+    expect(machine.get(got['y']!)).toEqual(ref.get(want['y']!));
+    mine.close();
   });
 
   test('a result that outlives its program is an error, not foreign memory', async () => {

@@ -10,7 +10,14 @@ export function fuse(program: Program): Program {
   const groups = new Map<Instruction, Instruction[]>();
   const absorbed = new Set<Instruction>();
   for (const instruction of program.code) {
-    if (!isElementwise(instruction)) continue;
+    if (!isElementwise(instruction)) {
+      const group = roundedHere(instruction, facts) ? groups.get(facts.maker.get(instruction.in[0]!)!)! : undefined;
+      if (group) {
+        absorbed.add(group.at(-1)!);
+        groups.set(instruction, group);
+      }
+      continue;
+    }
     const group = [
       ...instruction.in.flatMap((id) => [...(absorbable(id, instruction, facts) ? groups.get(facts.maker.get(id)!)! : [])]),
       instruction,
@@ -18,7 +25,7 @@ export function fuse(program: Program): Program {
     for (const id of instruction.in) if (absorbable(id, instruction, facts)) absorbed.add(facts.maker.get(id)!);
     groups.set(instruction, [...new Set(group)]);
   }
-  const code = program.code.flatMap((i) => (absorbed.has(i) ? [] : groups.has(i) ? [join(groups.get(i)!, facts)] : [i]));
+  const code = program.code.flatMap((i) => (absorbed.has(i) ? [] : groups.has(i) ? [{ ...join(groups.get(i)!, facts), out: i.out }] : [i]));
   return withoutDead({ ...program, code });
 }
 
@@ -64,6 +71,10 @@ function absorbable(id: string, reader: Instruction, { maker, uses, fragile, pla
   return !made.in.some((x) => fragile.has(x)) && made.out[0]!.shape.length === reader.out[0]!.shape.length;
 }
 
+/** Is this a rounding to bf16 of what a chain makes for it alone? Then the loop rounds as it writes. */
+const roundedHere = (i: Instruction, facts: Facts): boolean =>
+  opNamed(i.op)?.definition.converts === true && i.out[0]!.dtype === 'bf16' && absorbable(i.in[0]!, i, facts);
+
 /** One loop for instructions in order, the last of which makes the result. */
 function join(group: readonly Instruction[], facts: Facts): FusedInstruction {
   const inside = new Set(group.flatMap((i) => i.out.map((v) => v!.id)));
@@ -88,13 +99,14 @@ function join(group: readonly Instruction[], facts: Facts): FusedInstruction {
   return { op: 'fused', in: operands, out: group.at(-1)!.out, attrs: {}, immediates, steps };
 }
 
-/** Where a fused loop reads a value: an immediate for a constant, the short form of a broadcast, else itself. */
-function sourceOf(id: string, { maker, fragile }: Facts): string | Immediate {
-  const made = maker.get(id);
-  const splat = splatOf(id, maker);
+/** Where a fused loop reads a value: an immediate for a constant, the short form of a broadcast, the bf16 that was widened, else itself. */
+function sourceOf(id: string, facts: Facts): string | Immediate {
+  const made = facts.maker.get(id);
+  const splat = splatOf(id, facts.maker);
   if (splat) return splat;
-  if (made && opNamed(made.op)?.definition.broadcast && !fragile.has(made.in[0]!)) return made.in[0]!;
-  return id;
+  const traits = made && opNamed(made.op)?.definition;
+  const widens = traits?.converts && facts.values.get(id)!.dtype === 'f32';
+  return (widens || traits?.broadcast) && !facts.fragile.has(made!.in[0]!) ? sourceOf(made!.in[0]!, facts) : id;
 }
 function splatOf(id: string, maker: Facts['maker']): Immediate | undefined {
   const made = maker.get(id);

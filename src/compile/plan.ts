@@ -1,5 +1,5 @@
 /** Memory plan: every value gets a place, in one arena with offsets fixed at load or in an argument's buffer. */
-import { bytesOf, opNamed } from '../ops/index.ts';
+import { bytesOf, opNamed, sizeOf } from '../ops/index.ts';
 import type { Instruction, Program, Value } from './program.ts';
 
 export type Place = { readonly argument: number } | { readonly offset: number };
@@ -28,14 +28,14 @@ interface Block {
 export function plan(program: Program): Plan {
   const last = lastUses(program);
   const blocks = new Map<string, Block | number>(program.arguments.map((a, i) => [a.id, i]));
-  const sizes = new Map(program.code.flatMap((i) => i.out.flatMap((v) => (v ? [[v.id, bytesOf(v)] as const] : []))));
+  const made = new Map(program.code.flatMap((i) => i.out.flatMap((v) => (v ? [[v.id, v] as const] : []))));
   const overwritable = new Set(program.results.flatMap((r) => r.updates ?? []));
   const mayOverwrite = (argument: number): boolean => overwritable.has(program.arguments[argument]!.name);
 
   program.code.forEach((instruction, now) => {
     for (const value of instruction.out) {
       if (!value) continue;
-      const shared = sharedWith(instruction, value, { blocks, last, now, program, sizes, mayOverwrite });
+      const shared = sharedWith(instruction, value, { blocks, last, now, program, made, mayOverwrite });
       const block = shared ?? { bytes: roomFor(value), born: now, dies: now, offset: 0 };
       if (typeof block !== 'number') block.dies = Math.max(block.dies, last.get(value.id) ?? now);
       blocks.set(value.id, block);
@@ -67,8 +67,8 @@ interface Situation {
   readonly last: ReadonlyMap<string, number>;
   readonly now: number;
   readonly program: Program;
-  /** Bytes of each value. */
-  readonly sizes: ReadonlyMap<string, number>;
+  /** Values that are not arguments. */
+  readonly made: ReadonlyMap<string, Value>;
   readonly mayOverwrite: (argument: number) => boolean;
 }
 
@@ -100,7 +100,10 @@ function takeOver(id: string, value: Value, s: Situation, { once }: { once: bool
     const updates = s.program.results.some((r) => r.value === value.id && r.updates === s.program.arguments[block]!.name);
     return updates && s.mayOverwrite(block) && s.last.get(id) === s.now ? block : undefined;
   }
-  return block.dies === s.now && !once && s.sizes.get(id) === bytesOf(value) ? block : undefined;
+  // Element for element: an operand repeated along an axis may have as many bytes in a wider type.
+  const operand = s.made.get(id)!;
+  const alike = sizeOf(operand.shape) === sizeOf(value.shape) && bytesOf(operand) === bytesOf(value);
+  return block.dies === s.now && !once && alike ? block : undefined;
 }
 
 /** Gives each block the lowest offset free during its whole life, largest blocks first. Returns the arena's size. */

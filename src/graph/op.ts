@@ -28,6 +28,8 @@ export interface Traits {
   readonly broadcast?: boolean;
   /** Operands of which only as many bytes are read as the outputs hold: tables whose rows are asked for. */
   readonly picks?: readonly string[];
+  /** The output is the operand as f32 or bf16: a fused loop widens what it reads and rounds what it writes. */
+  readonly converts?: boolean;
   /** The output is filled with attribute `value`. */
   readonly splat?: boolean;
   /** Output name → operand whose memory it may overwrite; the executor does so when the operand is not needed afterwards. */

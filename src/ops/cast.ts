@@ -10,7 +10,11 @@ const castOp = op(
   'cast',
   { x: 'float[*]' },
   { y: 'float[*]' },
-  { attrs: { bf16: 'flag' }, infer: (x, { bf16 }: CastAttrs) => ({ y: { dtype: bf16 ? 'bf16' : 'f32', shape: x['x']!.shape } }) },
+  {
+    attrs: { bf16: 'flag' },
+    converts: true,
+    infer: (x, { bf16 }: CastAttrs) => ({ y: { dtype: bf16 ? 'bf16' : 'f32', shape: x['x']!.shape } }),
+  },
 );
 rules(castOp, {
   vjp: ({ x }, { y: dy }) => ({ x: cast(dy!, x.dtype as FloatType) }),
