@@ -9,7 +9,7 @@ import {
   GREEDY,
   inBatches,
   interleaved,
-  openCpu,
+  openExecutor,
   openEvaluator,
   openLanguageModel,
   openScorer,
@@ -188,12 +188,12 @@ describe('packed weights', () => {
   });
 });
 
-/** Executors here: the addon's only where it was built. */
+/** Executors here: the machine's only where one was built. */
 function engines(): [string, Executor][] {
   try {
     return [
       ['ref', executor],
-      ['cpu', openCpu({ threads: 3 })],
+      ['machine', openExecutor({ threads: 3 })],
     ];
   } catch {
     return [['ref', executor]];
