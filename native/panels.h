@@ -90,14 +90,13 @@ template <int Bits> inline void prepare(const f32* x, i64 k, const Rows& rows, i
     prepare_bytes(x, k, Bits == 8 ? 128 : 8, rows, row);
 }
 
-// sum + two bf16 of each lane times the same two of x.
-inline vf dot_pairs(vf sum, vi w, i32 x) {
+// sum + two bf16 of each lane times the same two of x, which all lanes hold.
+inline vf dot_pairs(vf sum, vi w, vi x) {
 #if defined(__AVX512BF16__)
-  return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)(__m512i)w, (__m512bh)_mm512_set1_epi32(x));
+  return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)(__m512i)w, (__m512bh)(__m512i)x);
 #else
-  const vi pair = x - vi{};
-  sum += (vf)(w << 16) * (vf)(pair << 16);
-  return sum + (vf)(w & (i32)0xffff0000) * (vf)(pair & (i32)0xffff0000);
+  sum += (vf)(w << 16) * (vf)(x << 16);
+  return sum + (vf)(w & (i32)0xffff0000) * (vf)(x & (i32)0xffff0000);
 #endif
 }
 
@@ -129,19 +128,21 @@ inline void dot_block(const i8* w, i64 panel_step, const Rows& x, i64 first, f32
   vf sum[P * kVectors][R] = {}, other[P * kVectors][R] = {};
   const i64 blocks = x.depth / kDeep;
   for (i64 b = 0; b < blocks; ++b, w += block_bytes(Bits)) {
-    for (int p = 0; p < P; ++p)
-      for (i64 line = 0; line < block_bytes(Bits); line += 64) __builtin_prefetch(w + p * panel_step + kAhead + line);
+    if constexpr (R < 4) {  // more rows find panels in a cache, where fetching them again costs as much as multiplying
+      for (int p = 0; p < P; ++p)
+        for (i64 line = 0; line < block_bytes(Bits); line += 64) __builtin_prefetch(w + p * panel_step + kAhead + line);
+    }
     const auto word = [&](int pv, i64 at) {
       return *reinterpret_cast<const viu*>(w + pv / kVectors * panel_step + (at * kCols + pv % kVectors * kLanes) * 4);
     };
     if constexpr (Bits == 16) {
       for (i64 k = 0; k < kDeep / 2; k += 2)
-        for (int pv = 0; pv < P * kVectors; ++pv) {
-          const vi even = word(pv, k), odd = word(pv, k + 1);
-          for (int r = 0; r < R; ++r) {
-            const i32* pairs = x.words(first + r) + b * (kDeep / 2) + k;
-            sum[pv][r] = dot_pairs(sum[pv][r], even, pairs[0]);
-            other[pv][r] = dot_pairs(other[pv][r], odd, pairs[1]);
+        for (int r = 0; r < R; ++r) {
+          const i32* pairs = x.words(first + r) + b * (kDeep / 2) + k;
+          const vi even = pairs[0] - vi{}, odd = pairs[1] - vi{};
+          for (int pv = 0; pv < P * kVectors; ++pv) {
+            sum[pv][r] = dot_pairs(sum[pv][r], word(pv, k), even);
+            other[pv][r] = dot_pairs(other[pv][r], word(pv, k + 1), odd);
           }
         }
     } else {

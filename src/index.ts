@@ -5,13 +5,17 @@ export { baselines, describeData, folder, starterCorpus, type Dataset, type Sour
 export {
   generate,
   GREEDY,
+  loadWeights,
   openExecutor,
   openEvaluator,
   openLanguageModel,
+  openScorer,
+  packModel,
   type Executor,
   type GenerateOptions,
   type LanguageModel,
   type Sampling,
+  type Weights,
 } from './infer/index.ts';
 export { openRef, print, trace, gradient, type Program } from './exec/index.ts';
 export * as ops from './ops/index.ts';

@@ -9,6 +9,7 @@ import {
   GREEDY,
   inBatches,
   interleaved,
+  openExecutor,
   openEvaluator,
   openLanguageModel,
   openScorer,
@@ -17,6 +18,7 @@ import {
   OPENMOE_DEFAULTS,
   sizeOf,
   type Buffers,
+  type Executor,
   type PackedBits,
   type Weights,
   type GenerateOptions,
@@ -186,27 +188,40 @@ describe('packed weights', () => {
   });
 });
 
-describe.each([
-  ['f32', undefined],
-  ['int8', 8],
-] as const)('sequences continued together, %s', (_, bits) => {
-  test('have the bits of each alone', async () => {
-    const w = bits ? await packModel(model, executor, (path) => weights[path]!, bits) : weights;
-    const prompts = [ids, [0, 7], [0, 9, 11, 250]];
-    const next = [
-      [4, 5, 6],
-      [8, 8, 1],
+/** Executors here: the machine's only where one was built. */
+function engines(): [string, Executor][] {
+  try {
+    return [
+      ['ref', executor],
+      ['machine', openExecutor({ threads: 3 })],
     ];
-    const lm = openLanguageModel(model, executor, w);
-    const batch = lm.beginTogether(3);
-    const together = [await Promise.all(batch.sequences.map(async (s, i) => (await s.extend(prompts[i]!)).logits()))];
-    for (const row of next) together.push((await batch.step(row)).map((r) => r.logits()));
-    for (const [i, prompt] of prompts.entries()) {
-      const alone = lm.begin();
-      expect((await alone.extend(prompt)).logits()).toEqual(together[0]![i]);
-      for (const [n, row] of next.entries()) expect((await alone.extend([row[i]!])).logits()).toEqual(together[n + 1]![i]);
-    }
-  });
+  } catch {
+    return [['ref', executor]];
+  }
+}
+const cases = engines().flatMap(([name, engine]) =>
+  ([undefined, 16, 8, 4] as const).map((bits) => [name, bits ?? 32, engine, bits] as const),
+);
+
+test.each(cases)('sequences continued together have the bits of each alone: %s, %i bits', async (_, __, engine, bits) => {
+  const own: Buffers = Object.fromEntries(model.list.map(({ path }) => [path, engine.put(executor.get(weights[path]!), weights[path]!)]));
+  const w = bits ? await packModel(model, engine, (path) => own[path]!, bits) : own;
+  const prompts = [ids, [0, 7], [0, 9, 11, 250], [0, 3], [0, 4, 1]];
+  const next = [
+    [4, 5, 6, 7, 8],
+    [8, 8, 1, 2, 250],
+  ];
+  const lm = openLanguageModel(model, engine, w);
+  const batch = lm.beginTogether(prompts.length);
+  const together: Float32Array[][] = [[]];
+  for (const [i, s] of batch.sequences.entries()) together[0]!.push((await s.extend(prompts[i]!)).logits());
+  for (const row of next) together.push((await batch.step(row)).map((r) => r.logits()));
+  for (const [i, prompt] of prompts.entries()) {
+    const alone = lm.begin();
+    expect((await alone.extend(prompt)).logits()).toEqual(together[0]![i]);
+    for (const [n, row] of next.entries()) expect((await alone.extend([row[i]!])).logits()).toEqual(together[n + 1]![i]);
+  }
+  lm.close();
 });
 
 test('a scorer gives the cross-entropies of the evaluator, whatever computes them', async () => {

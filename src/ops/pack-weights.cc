@@ -74,17 +74,23 @@ template <int Bits, class T> inline void pack_block(const Source<T>& w, i64 row,
   }
 }
 
+// Panels packed block by block beside each other: of each row whole runs of cache lines are read.
+constexpr i64 kTogether = 8;
+
 template <int Bits, class T> void pack_all(const Call& c) {
   const i64 depth = c.dim(0, 1), cols = c.dim(0, 2), sections = c.index_attr(1), count = c.outs[0].dims[1];
   const i64 bytes = panels::panel_bytes(Bits, depth), wide = cols / sections;
-  c.parallel(c.dim(0, 0) * count, [&](i64 task, i32) {
-    const i64 panel = task % count, first = panel / sections * kCols, section = panel % sections;
-    const T* matrix = c.in<T>(0) + task / count * depth * cols + section * wide;
-    i8* to = c.out<i8>(0) + task * bytes;
-    for (i64 row = 0; row < depth; row += kDeep, to += panels::block_bytes(Bits)) {
-      for (i64 v = 0; v < kVectors; ++v) {
-        const i64 col = first + v * kLanes;
-        pack_block<Bits, T>({matrix + col, cols, depth, wide - col}, row, to + v * kLanes * 4);
+  const i64 together = kTogether * sections, runs = ceil_div(count, together);
+  c.parallel(c.dim(0, 0) * runs, [&](i64 task, i32) {
+    const i64 e = task / runs, begin = task % runs * together, end = smaller(count, begin + together);
+    for (i64 row = 0; row < depth; row += kDeep) {
+      for (i64 panel = begin; panel < end; ++panel) {
+        const T* columns = c.in<T>(0) + e * depth * cols + panel % sections * wide;
+        i8* to = c.out<i8>(0) + (e * count + panel) * bytes + row / kDeep * panels::block_bytes(Bits);
+        for (i64 v = 0; v < kVectors; ++v) {
+          const i64 col = panel / sections * kCols + v * kLanes;
+          pack_block<Bits, T>({columns + col, cols, depth, wide - col}, row, to + v * kLanes * 4);
+        }
       }
     }
   });

@@ -1,7 +1,6 @@
 /** How packed weights lie in memory, and products with them by definition (docs/formats.md).   E matrices, K → N features, P panels of B bytes. */
 import { roundBf16 } from '../base/index.ts';
-import type { Numbers, Shape } from '../graph/index.ts';
-import { exact } from './cases.ts';
+import { type Fill, type Numbers, type Shape, sizeOf } from '../graph/index.ts';
 
 /** Bits of a packed weight: bf16, or whole numbers with a bf16 scale for each 32 weights of a column. */
 export const PACKED_BITS = [16, 8, 4] as const;
@@ -133,12 +132,20 @@ export function packedProduct(x: readonly number[], packed: Numbers, { bits, mat
   });
 }
 
-/** A packed operand of a conformance case. */
-export function packedFill(packing: Packing) {
-  const size = packing.matrices.reduce((a, b) => a * b, 1);
-  const shape = packedShape('case', packing);
-  const packed = new Int8Array(shape.reduce((a, b) => a * b, 1));
-  const values = Float32Array.from({ length: size }, (_, i) => Math.sin(12.9898 * i) * Math.cos(78.233 * i));
-  packMatrices(values, packed, packing);
-  return exact('i8', shape, [...packed]);
+/** A packed operand of a conformance case; its bytes are made when they are asked for, not whenever this file is imported. */
+export function packedFill(packing: Packing): Fill {
+  let made: readonly number[] | undefined;
+  const bytes = (shape: Shape): readonly number[] => {
+    const packed = new Int8Array(sizeOf(shape));
+    const values = Float32Array.from({ length: sizeOf(packing.matrices) }, (_, i) => Math.sin(12.9898 * i) * Math.cos(78.233 * i));
+    packMatrices(values, packed, packing);
+    return [...packed];
+  };
+  return {
+    dtype: 'i8',
+    shape: packedShape('case', packing),
+    get values() {
+      return (made ??= bytes(this.shape));
+    },
+  };
 }
