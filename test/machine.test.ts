@@ -171,6 +171,65 @@ describe.each(MACHINES)('the machine with $isa', ({ opened }) => {
     expect(await run(machine)).toEqual(await run(openRef()));
   });
 
+  test.each([
+    { transA: false, transB: false },
+    { transA: false, transB: true },
+    { transA: true, transB: false },
+  ])('an element of a product has the same bits in a large product and in a small one, $transA $transB', async ({ transA, transB }) => {
+    const [M, N, K, few] = [700, 1100, 530, 37];
+    const a = Float32Array.from({ length: M * K }, (_, i) => rng(5).at('a').normal(i));
+    const b = Float32Array.from({ length: K * N }, (_, i) => rng(5).at('b').normal(i));
+    const first = transA ? Float32Array.from({ length: few * K }, (_, i) => a[Math.floor(i / few) * M + (i % few)]!) : a.slice(0, few * K);
+    const product = async (rows: number, left: Float32Array): Promise<Float32Array> => {
+      const specs = { a: { shape: transA ? [K, rows] : [rows, K] }, b: { shape: transB ? [N, K] : [K, N] } };
+      const loaded = await cpu.load(trace('product', specs, (x) => ({ results: { y: matmul(x.a!, x.b!, { transA, transB }) } })));
+      const { y } = await loaded.run({ a: cpu.put(left, { dtype: 'f32', ...specs.a }), b: cpu.put(b, { dtype: 'f32', ...specs.b }) });
+      const result = cpu.get(y!) as Float32Array;
+      loaded.close();
+      return result;
+    };
+    const [large, small] = [await product(M, a), await product(few, first)];
+    expect(Buffer.compare(Buffer.from(large.slice(0, few * N).buffer), Buffer.from(small.buffer))).toBe(0);
+  });
+
+  test('weight gradients too large for the caches are those of the experts one by one', async () => {
+    const [E, D, F] = [4, 1024, 1056];
+    const sizes = [5, 0, 40, 3];
+    const gradients = async (counts: readonly number[], begin: number): Promise<Float32Array> => {
+      const rows = counts.reduce((n, c) => n + c, 0);
+      const specs = {
+        x: { shape: [rows, D] },
+        w: { shape: [counts.length, D, F] },
+        sizes: { shape: [counts.length], dtype: 'i32' as const },
+        dy: { shape: [rows, F] },
+      };
+      const program = trace('gradients', specs, ({ x, w, sizes: n, dy }) => ({
+        results: { dw: gradient(sum(mul(groupedMatmul(x!, w!, n!), dy!)), [w!])[0]! },
+      }));
+      const random = (name: string, width: number) =>
+        Float32Array.from({ length: rows * width }, (_, i) =>
+          rng(7)
+            .at(name)
+            .normal(begin * width + i),
+        );
+      const loaded = await cpu.load(program);
+      const { dw } = await loaded.run({
+        x: cpu.put(random('x', D), { dtype: 'f32', ...specs.x }),
+        w: cpu.zeros({ dtype: 'f32', ...specs.w }),
+        sizes: cpu.put(Int32Array.from(counts), specs.sizes),
+        dy: cpu.put(random('dy', F), { dtype: 'f32', ...specs.dy }),
+      });
+      const result = cpu.get(dw!) as Float32Array;
+      loaded.close();
+      return result;
+    };
+    const all = await gradients(sizes, 0);
+    for (let e = 0, begin = 0; e < E; begin += sizes[e++]!) {
+      const one = await gradients([sizes[e]!], begin);
+      expect(Buffer.compare(Buffer.from(all.slice(e * D * F, (e + 1) * D * F).buffer), Buffer.from(one.buffer)), `expert ${e}`).toBe(0);
+    }
+  });
+
   const several = opNames().filter((op) => opNamed(op)!.outputs.length > 1);
   test.each(several.flatMap((op) => rulesOf(op).cases.map((c) => [op, c.about, c] as const)))(
     '%s, %s: each output comes out alike when nobody reads the others',
