@@ -60,6 +60,17 @@ enum class Aside { none, fetch, pack };
 constexpr i64 kRowsAhead = 16;  // rows of an unpacked b on their way into L1
 
 template <int Rows> inline __attribute__((always_inline)) void store_rounded(const Tile& t, const vf (&sum)[Rows][kTileVectors]) {
+  if (t.cols == kTileCols) {
+#pragma GCC unroll 16
+    for (int i = 0; i < Rows; ++i) {
+#pragma GCC unroll 4
+      for (int j = 0; j < kTileVectors; ++j) {
+        const f32* c = t.c + i * t.c_step + j * kLanes;
+        store(t.rounded + i * t.rounded_step + j * kLanes, t.add ? load(c) + sum[i][j] : sum[i][j]);
+      }
+    }
+    return;
+  }
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 4
@@ -75,10 +86,11 @@ template <class P, int Rows, Aside Also> void multiply_tile(const Tile& t, [[may
   vf sum[Rows][kTileVectors];
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) {
+    if (t.rounded) __builtin_prefetch(t.rounded + i * t.rounded_step, 1);
 #pragma GCC unroll 4
     for (int j = 0; j < kTileVectors; ++j) {
       sum[i][j] = vf{};
-      if (!t.around) __builtin_prefetch(t.c + i * t.c_step + j * kLanes, 1);
+      if (!t.around && !t.rounded) __builtin_prefetch(t.c + i * t.c_step + j * kLanes, 1);
     }
   }
   const f32 *a = t.a, *b = t.b;

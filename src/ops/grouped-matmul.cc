@@ -1,5 +1,6 @@
 // grouped_matmul: y[S,F], the rows of expert e = its rows of x[S,D] · w[e]; rows of no expert are zero.
-// Bound by the multipliers: 78–87 % of the FMA peak of two Zen 5 cores with 16 experts of 64 rows.
+// Bound by the multipliers: 78–87 % of the FMA peak of two Zen 5 cores with 16 experts of 64 rows; of the bf16 peak 65–77 % with 256
+// rows and w in columns, 50–60 % with w in rows, within a training step.
 #include "../../native/gemm.h"
 #include "../../native/groups.h"
 
