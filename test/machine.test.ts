@@ -182,9 +182,9 @@ describe.each(MACHINES)('the machine with $isa', ({ opened }) => {
     const first = transA ? Float32Array.from({ length: few * K }, (_, i) => a[Math.floor(i / few) * M + (i % few)]!) : a.slice(0, few * K);
     const product = async (rows: number, left: Float32Array): Promise<Float32Array> => {
       const specs = { a: { shape: transA ? [K, rows] : [rows, K] }, b: { shape: transB ? [N, K] : [K, N] } };
-      const loaded = await cpu.load(trace('product', specs, (x) => ({ results: { y: matmul(x.a!, x.b!, { transA, transB }) } })));
-      const { y } = await loaded.run({ a: cpu.put(left, { dtype: 'f32', ...specs.a }), b: cpu.put(b, { dtype: 'f32', ...specs.b }) });
-      const result = cpu.get(y!) as Float32Array;
+      const loaded = await machine.load(trace('product', specs, (x) => ({ results: { y: matmul(x.a!, x.b!, { transA, transB }) } })));
+      const { y } = await loaded.run({ a: machine.put(left, { dtype: 'f32', ...specs.a }), b: machine.put(b, { dtype: 'f32', ...specs.b }) });
+      const result = machine.get(y!) as Float32Array;
       loaded.close();
       return result;
     };
@@ -212,14 +212,14 @@ describe.each(MACHINES)('the machine with $isa', ({ opened }) => {
             .at(name)
             .normal(begin * width + i),
         );
-      const loaded = await cpu.load(program);
+      const loaded = await machine.load(program);
       const { dw } = await loaded.run({
-        x: cpu.put(random('x', D), { dtype: 'f32', ...specs.x }),
-        w: cpu.zeros({ dtype: 'f32', ...specs.w }),
-        sizes: cpu.put(Int32Array.from(counts), specs.sizes),
-        dy: cpu.put(random('dy', F), { dtype: 'f32', ...specs.dy }),
+        x: machine.put(random('x', D), { dtype: 'f32', ...specs.x }),
+        w: machine.zeros({ dtype: 'f32', ...specs.w }),
+        sizes: machine.put(Int32Array.from(counts), specs.sizes),
+        dy: machine.put(random('dy', F), { dtype: 'f32', ...specs.dy }),
       });
-      const result = cpu.get(dw!) as Float32Array;
+      const result = machine.get(dw!) as Float32Array;
       loaded.close();
       return result;
     };
