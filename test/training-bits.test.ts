@@ -37,7 +37,11 @@ async function trained(recipe: Recipe, executor: Executor): Promise<string> {
 /** Keeps one core busy while `work` runs. */
 async function beside<T>(work: () => Promise<T>): Promise<T> {
   const busy = new Worker('for (;;) Math.random();', { eval: true });
-  return work().finally(() => busy.terminate());
+  try {
+    return await work();
+  } finally {
+    await busy.terminate();
+  }
 }
 
 type Open = (threads: number) => Executor;

@@ -3,7 +3,7 @@ export { chromeTrace } from './chrome-trace.ts';
 export { CONFIGS, peerRecipe } from './configs.ts';
 export { benchDecode, decodeTitles } from './decode.ts';
 export { benchKernels, kernelTitles } from './kernels.ts';
-export { limits, type Limits, type Precision, PRECISIONS } from './measure.ts';
+export { type Limits, type Precision, PRECISIONS } from './measure.ts';
 export { bestPeer, type PeerLine, readPeers } from './peers.ts';
 export type { Row } from './row.ts';
 export { benchQuality, type Quality } from './quality.ts';
