@@ -126,10 +126,8 @@ struct Split {
 };
 
 // A product cut into blocks of like height and width, the cheapest to pack, for several threads to take: into 16 while blocks
-// stay large, into 8 while they stay larger than a few tiles. The last two are taken in quarters, so that no thread waits long for
-// the one that came last.
+// stay large, into 8 while they stay larger than a few tiles.
 struct Grid {
-  static constexpr i64 kLast = 2, kQuarters = 4;
   Split high, wide;
   Grid(i64 rows, i64 cols) : high(rows, kBlockRows, 1), wide(cols, kBlockCols, kTileCols) {
     i64 down = power_of_two(high.count), across = larger<i64>(1, wide.count);
@@ -148,22 +146,14 @@ struct Grid {
     while (p < n && n < 16) p *= 2;
     return larger(p, n);
   }
-  i64 whole() const {
-    const bool large = high.step >= kQuarters * 2 * kTileRows && high.count * wide.count > kLast;
-    return high.count * wide.count - (large ? kLast : 0);
-  }
-  i64 count() const { return whole() + (high.count * wide.count - whole()) * kQuarters; }
+  i64 count() const { return high.count * wide.count; }
 };
 
 // One block of the grid of c = a·b, or c += a·b.
 template <class P = F32, class A, class B, class C>
 inline void multiply_block(const Grid& g, i64 block, i64 depth, ViewOf<A> a, ViewOf<B> b, C* c, i64 c_step, bool add, f32* scratch) {
-  const bool part = block >= g.whole();
-  const i64 n = part ? g.whole() + (block - g.whole()) / Grid::kQuarters : block, quarter = (block - g.whole()) % Grid::kQuarters;
-  const i64 p = n % g.high.count, q = n / g.high.count, rows = g.high.size(p), j = g.wide.begin(q);
-  const i64 top = part ? rows * quarter / Grid::kQuarters : 0, bottom = part ? rows * (quarter + 1) / Grid::kQuarters : rows;
-  const i64 i = g.high.begin(p) + top;
-  multiply<P>(bottom - top, g.wide.size(q), depth, a.at(i, 0), b.at(0, j), c + i * c_step + j, c_step, add, scratch);
+  const i64 p = block % g.high.count, q = block / g.high.count, i = g.high.begin(p), j = g.wide.begin(q);
+  multiply<P>(g.high.size(p), g.wide.size(q), depth, a.at(i, 0), b.at(0, j), c + i * c_step + j, c_step, add, scratch);
 }
 
 }  // namespace openmoe::OPENMOE_ISA
