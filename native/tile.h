@@ -59,26 +59,25 @@ struct Tile {
 enum class Aside { none, fetch, pack };
 constexpr i64 kRowsAhead = 16;  // rows of an unpacked b on their way into L1
 
-template <int Rows> inline __attribute__((always_inline)) void store_rounded(const Tile& t, const vf (&sum)[Rows][kTileVectors]) {
-  if (t.cols == kTileCols) {
-#pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 4
-      for (int j = 0; j < kTileVectors; ++j) {
-        const f32* c = t.c + i * t.c_step + j * kLanes;
-        store(t.rounded + i * t.rounded_step + j * kLanes, t.add ? load(c) + sum[i][j] : sum[i][j]);
+// Sums on their way to where they are wanted, for all but the plain case: cut off at the right edge, rounded, or around the caches. Once for
+// every height of tile, as unrolled for each it would be most of the engine's code.
+static __attribute__((noinline)) void store_sums(const Tile& t, i64 rows, const vf* sums) {
+  for (i64 i = 0; i < rows; ++i) {
+    for (i64 j = 0; j < kTileCols && j < t.cols; j += kLanes, ++sums) {
+      const i64 lanes = t.cols - j;
+      f32* c = t.c + i * t.c_step + j;
+      if (t.around && lanes >= kLanes) {
+        put(c, *sums, Around{});
+        continue;
+      }
+      const vf sum = t.add ? load_part(c, lanes) + *sums : *sums;
+      if (t.rounded) {
+        store_part(t.rounded + i * t.rounded_step + j, sum, lanes);
+      } else {
+        store_part(c, sum, lanes);
       }
     }
-    return;
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < kTileVectors; ++j) {
-      const i64 lanes = t.cols - j * kLanes;
-      const f32* c = t.c + i * t.c_step + j * kLanes;
-      if (lanes > 0) store_part(t.rounded + i * t.rounded_step + j * kLanes, t.add ? load_part(c, lanes) + sum[i][j] : sum[i][j], lanes);
-    }
+    sums += kTileVectors - smaller<i64>(kTileVectors, ceil_div(t.cols, kLanes));
   }
 }
 
@@ -118,33 +117,13 @@ template <class P, int Rows, Aside Also> void multiply_tile(const Tile& t, [[may
     }
   }
   if constexpr (Also == Aside::fetch) *next = ahead;
-  if (t.rounded) return store_rounded<Rows>(t, sum);
-  if (t.around && t.cols == kTileCols) {
-#pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 4
-      for (int j = 0; j < kTileVectors; ++j) put(t.c + i * t.c_step + j * kLanes, sum[i][j], Around{});
-    }
-    return;
-  }
-  if (t.cols == kTileCols) {
-#pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) {
-#pragma GCC unroll 4
-      for (int j = 0; j < kTileVectors; ++j) {
-        f32* c = t.c + i * t.c_step + j * kLanes;
-        store(c, t.add ? load(c) + sum[i][j] : sum[i][j]);
-      }
-    }
-    return;
-  }
+  if (t.rounded || t.around || t.cols != kTileCols) return store_sums(t, Rows, &sum[0][0]);
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 4
     for (int j = 0; j < kTileVectors; ++j) {
-      const i64 lanes = smaller<i64>(kLanes, t.cols - j * kLanes);
       f32* c = t.c + i * t.c_step + j * kLanes;
-      if (lanes > 0) store_part(c, t.add ? load_part(c, lanes) + sum[i][j] : sum[i][j], lanes);
+      store(c, t.add ? load(c) + sum[i][j] : sum[i][j]);
     }
   }
 }
