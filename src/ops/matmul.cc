@@ -1,6 +1,6 @@
-// matmul: y[…,M,N] = a[…,M,K]·b[…,K,N], either operand transposed. Bound by the multipliers: 80–92 % of the FMA peak of two Zen 5
-// cores for M, N, K >= 256; for one row by reading b, at nine tenths of the memory bandwidth where b is not transposed.
-// In bf16 65–80 % of the bf16 peak within a training step, less where the depth is 256 and w lies in rows.
+// matmul: y[…,M,N] = a[…,M,K]·b[…,K,N], either operand transposed. Bound by the multipliers: 75–81 % of the FMA peak of two Zen 5
+// cores within a training step; for one row by reading b, at nine tenths of the memory bandwidth where b is not transposed.
+// In bf16 58–79 % of the bf16 peak within a training step, least where the depth is 256 and w lies in rows.
 #include "../../native/narrow.h"
 
 namespace openmoe::OPENMOE_ISA {
