@@ -2,8 +2,7 @@
 import { EXIT, invariant, UserError } from '../base/index.ts';
 import { breathing } from './breathe.ts';
 import { heap } from './heap.ts';
-import type { Merge } from './merges.ts';
-import { type ByteLevelTokenizer, SPECIALS, tokenizer } from './tokenizer.ts';
+import { type ByteLevelTokenizer, type Merge, SPECIALS, tokenizer } from './byte-level.ts';
 import { words } from './words.ts';
 
 export interface BpeProgress {
