@@ -26,38 +26,33 @@ export async function locate(reference: HubReference, settings: HubSettings): Pr
   });
 }
 
+/** A ref's commit, a whole commit, or the one cached commit that begins with these 7 digits or more. */
 async function commitOf({ revision }: HubReference, root: string): Promise<string | undefined> {
   if (isCommit(revision)) return revision;
   const commit = (await readFile(join(root, 'refs', revision), 'utf8').catch(() => '')).trim();
-  return isCommit(commit) ? commit : undefined;
+  if (isCommit(commit)) return commit;
+  const begun = (await list(join(root, 'snapshots'))).filter((name) => /^[0-9a-f]{7,}$/.test(revision) && name.startsWith(revision));
+  return begun.length === 1 ? begun[0] : undefined;
 }
 
-export interface CachedRepository {
+export interface CachedModel {
   readonly repository: string;
-  readonly revisions: readonly string[];
-  /** Of all blobs. */
-  readonly bytes: number;
+  readonly commit: string;
+  readonly folder: string;
 }
 
-/** What the cache holds, by name. */
-export async function cachedRepositories(settings: HubSettings): Promise<CachedRepository[]> {
-  const names = (await list(settings.cache)).filter((name) => /^models--.+--.+$/.test(name)).sort();
-  return Promise.all(
-    names.map(async (name) => {
-      const root = join(settings.cache, name);
-      const blobs = await list(join(root, 'blobs'));
-      const sizes = await Promise.all(blobs.map(async (blob) => (await stat(join(root, 'blobs', blob)).catch(() => undefined))?.size ?? 0));
-      const refs = await readdir(join(root, 'refs'), { recursive: true, withFileTypes: true }).catch(() => []);
-      return {
-        repository: name.slice('models--'.length).replace('--', '/'),
-        revisions: refs.filter((r) => r.isFile()).map((r) => relative(join(root, 'refs'), join(r.parentPath, r.name))),
-        bytes: sizes.reduce((a, b) => a + b, 0),
-      };
-    }),
-  );
+/** Every snapshot of every model in the cache, by name. */
+export async function cachedModels({ cache }: Pick<HubSettings, 'cache'>): Promise<readonly CachedModel[]> {
+  const names = (await list(cache)).filter((name) => /^models--.+--.+$/.test(name));
+  const snapshots = names.map(async (name) => {
+    const folder = join(cache, name, 'snapshots');
+    const repository = name.slice('models--'.length).replace('--', '/');
+    return (await list(folder)).map((commit) => ({ repository, commit, folder: join(folder, commit) }));
+  });
+  return (await Promise.all(snapshots)).flat();
 }
 
-const list = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);
+const list = async (folder: string): Promise<string[]> => (await readdir(folder).catch(() => [])).sort();
 
 /** Makes `snapshots/COMMIT/NAME` a link to the blob; what stands there already is replaced in one move. */
 export async function linkFile(root: string, { commit, name, blob }: { commit: string; name: string; blob: string }): Promise<void> {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { rng } from '../base/index.ts';
-import { cachedRepositories, type HubSettings, hubSettings, locate, parseHubReference, pull, type PullOptions } from './index.ts';
+import { cachedModels, type HubSettings, hubSettings, locate, parseHubReference, pull, type PullOptions } from './index.ts';
 
 const COMMIT = 'c0ffee'.padEnd(40, '0');
 const random = (name: string, size: number): Buffer =>
@@ -101,8 +101,8 @@ describe('a pull', () => {
     expect(readlinkSync(join(folder, 'nested/notes.txt'))).toBe(`../../../blobs/${gitHash(FILES['nested/notes.txt']!)}`);
     expect(readFileSync(join(cache, 'models--org--model/refs/main'), 'utf8')).toBe(COMMIT);
     expect(bytesFetched).toBe(Object.values(FILES).reduce((sum, f) => sum + f.length, 0));
-    expect(await locate(reference, settings)).toBe(folder);
-    expect(await cachedRepositories(settings)).toEqual([{ repository: 'org/model', revisions: ['main'], bytes: bytesFetched }]);
+    for (const revision of ['main', COMMIT, 'c0ffee0']) expect(await locate({ ...reference, revision }, settings)).toBe(folder);
+    expect(await cachedModels(settings)).toEqual([{ repository: 'org/model', commit: COMMIT, folder }]);
     expect(leftovers()).toEqual([]);
   });
   test('of what is there already fetches the listing only', async () => {

@@ -17,7 +17,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** HF_ENDPOINT, HF_TOKEN (or the file that a login left), HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME, HF_HUB_OFFLINE; empty ones do not count. */
 export function hubSettings(env: Environment): HubSettings {
-  const home = env['HF_HOME'] || join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'huggingface');
+  const home = env['HF_HOME'] || join(env['XDG_CACHE_HOME'] || join(env['HOME'] || homedir(), '.cache'), 'huggingface');
   return {
     endpoint: (env['HF_ENDPOINT'] || 'https://huggingface.co').replace(/\/+$/, ''),
     token: env['HF_TOKEN'] || savedToken(env['HF_TOKEN_PATH'] || join(home, 'token')),
