@@ -21,7 +21,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   routing: ['infer'],
   report: ['routing'],
   bench: ['train'],
-  cli: ['report', 'bench', 'train'],
+  parity: ['train'],
+  cli: ['report', 'bench', 'parity', 'train'],
 };
 const reach = (folder: string): string[] => [folder, 'base', ...(ARROWS[folder] ?? []).flatMap(reach)];
 
