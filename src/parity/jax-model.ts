@@ -1,7 +1,7 @@
 /** The models that the JAX reference ran: sizes, weights under both names, batches.   B rows, S tokens a row. */
-import { readWeights } from '../checkpoints/index.ts';
+import { placeOf } from '../checkpoints/index.ts';
 import { EXIT, UserError } from '../base/index.ts';
-import { type FixtureFolder, readJson, readTensors, type Tensors } from './reading.ts';
+import { type FixtureFolder, readJson, type Tensors } from './reading.ts';
 import { type LossConfig, type Model, openmoe, OPENMOE_DEFAULTS } from './vocabulary.ts';
 
 export interface JaxConfig {
@@ -57,8 +57,6 @@ export interface JaxModel {
 export async function openJaxModel(folder: FixtureFolder, name: string, more: Partial<Model['config']> = {}): Promise<JaxModel> {
   const config = await readJson<JaxConfig>(folder, `${name}/config.json`);
   const model = jaxModel(config, more);
-  const path = `${name}/weights_hf.safetensors`;
-  if (!folder.files.includes(path)) throw new UserError('E_FIXTURE', EXIT.damaged, { message: 'the file is missing', place: path });
   return {
     model,
     losses: {
@@ -66,21 +64,25 @@ export async function openJaxModel(folder: FixtureFolder, name: string, more: Pa
       balance: config.auxiliary_loss_factor ?? T5X_LOSSES.balance,
       routerZ: config.router_z_loss_factor ?? T5X_LOSSES.routerZ,
     },
-    weights: await readWeights(model, () => folder.read(path), name),
+    weights: await weightsAt(folder, `${name}/weights_hf.safetensors`, model),
   };
 }
 
 /** The same weights under T5X names, which hold matrices as [in,out] like ours. */
-export async function t5xWeights(folder: FixtureFolder, name: string, model: Model): Promise<Map<string, Float32Array>> {
-  const tensors = await readTensors(folder, `${name}/weights_t5x.safetensors`);
-  return new Map(model.list.map((p) => [p.path, tensors.f32(t5xIn(tensors, p.path))]));
-}
+export const t5xWeights = (folder: FixtureFolder, name: string, model: Model): Promise<Map<string, Float32Array>> =>
+  weightsAt(folder, `${name}/weights_t5x.safetensors`, model);
 
-/** Some files hold the paths below `target/`, some with it. */
-const t5xIn = (tensors: Tensors, path: string): string => {
-  const name = t5xName(path);
-  return tensors.has(name) ? name : `target/${name}`;
-};
+async function weightsAt(folder: FixtureFolder, path: string, model: Model): Promise<Map<string, Float32Array>> {
+  if (!folder.files.includes(path)) throw new UserError('E_FIXTURE', EXIT.damaged, { message: 'the file is missing', place: path });
+  const checkpoint = await folder.open(path);
+  try {
+    const weights = new Map<string, Float32Array>();
+    for (const p of model.list) weights.set(p.path, await checkpoint.read(p.path));
+    return weights;
+  } finally {
+    await checkpoint.close();
+  }
+}
 
 export interface Batch {
   readonly shape: readonly [number, number];
@@ -109,35 +111,5 @@ export function jaxBatch(tensors: Tensors, step?: number): Batch {
   };
 }
 
-const T5X_WHOLE: Readonly<Record<string, string>> = {
-  embedding: 'token_embedder/embedding',
-  'norm.scale': 'decoder/decoder_norm/scale',
-  head: 'decoder/logits_dense/kernel',
-};
-const T5X_IN_LAYER: Readonly<Record<string, string>> = {
-  'attentionNorm.scale': 'pre_self_attention_layer_norm/scale',
-  'attention.query': 'self_attention/query/kernel',
-  'attention.key': 'self_attention/key/kernel',
-  'attention.value': 'self_attention/value/kernel',
-  'attention.out': 'self_attention/out/kernel',
-  'mlpNorm.scale': 'pre_mlp_layer_norm/scale',
-  'mlp.gate': 'mlp/wi_0/kernel',
-  'mlp.up': 'mlp/wi_1/kernel',
-  'mlp.down': 'mlp/wo/kernel',
-  'moe.router.weight': 'mlp/router/router_weights/w/kernel',
-  'moe.experts.gate': 'mlp/expert/wi_0/kernel',
-  'moe.experts.up': 'mlp/expert/wi_1/kernel',
-  'moe.experts.down': 'mlp/expert/wo/kernel',
-  'extraNorm.scale': 'pre_extra_mlp_layer_norm/scale',
-  'extra.gate': 'extra_mlp/wi_0/kernel',
-  'extra.up': 'extra_mlp/wi_1/kernel',
-  'extra.down': 'extra_mlp/wo/kernel',
-};
-
 /** A parameter's name in T5X checkpoints (reference 9.2). */
-export function t5xName(path: string): string {
-  const [, index, rest] = /^layers\.(\d+)\.(.+)$/.exec(path) ?? [];
-  const name = index === undefined ? T5X_WHOLE[path] : T5X_IN_LAYER[rest!] && `decoder/layers_${index}/${T5X_IN_LAYER[rest!]}`;
-  if (!name) throw new Error(`internal: no T5X name for ${path}`);
-  return name;
-}
+export const t5xName = (path: string): string => placeOf({ path } as Parameters<typeof placeOf>[0], 't5x').names[0]!;

@@ -1,4 +1,5 @@
 /** Fixtures as they lie in a folder: tensors and JSON, with a note of what was looked at. */
+import type { Checkpoint, TensorFiles } from '../checkpoints/index.ts';
 import { EXIT, f32FromBf16, f32FromF16, readHeader, type SafeDType, UserError } from '../base/index.ts';
 
 /** A folder of fixtures; paths are relative, with `/`. */
@@ -7,6 +8,10 @@ export interface FixtureFolder {
   readonly place: string;
   readonly files: readonly string[];
   read(path: string): Promise<Uint8Array>;
+  /** A folder or file of weights as a model; its owner closes it. */
+  open(path: string): Promise<Checkpoint>;
+  /** The same without a config: tensors alone. `use` is done before the files are closed. */
+  withTensors<T>(path: string, use: (found: TensorFiles) => Promise<T>): Promise<T>;
 }
 
 export type Values = Float32Array | Float64Array | Int32Array;
