@@ -1,6 +1,6 @@
 /** models: one file per family. Must not know tokenizers or training. */
 export * from '../nn/index.ts';
-export type { DecoderConfig, DecoderInput, DecoderOutput } from './decoder.ts';
+export { logitMask, type DecoderConfig, type DecoderInput, type DecoderOutput } from './decoder.ts';
 export { dense, denseTwin } from './dense.ts';
 export type { ForeignName, Model } from './model.ts';
 export { losses, smoothedCrossEntropy, type BatchTensors, type LossConfig, type Losses } from './loss.ts';

@@ -1,5 +1,6 @@
 /** All fixtures of a folder: found by their form, run one after the other, what is not covered named. */
 import { EXIT, UserError } from '../base/index.ts';
+import { decodeFixtures } from './jax-decode.ts';
 import { jaxBf16Fixtures } from './jax-bf16.ts';
 import { jaxModelFixtures } from './jax-forward.ts';
 import { geometryFixture } from './jax-geometry.ts';
@@ -10,6 +11,7 @@ import { traceFixture } from './jax-trace.ts';
 import { filesIn, type FixtureFolder, foldersIn, readJson } from './reading.ts';
 import { type Fixture, notRun, type Row, sheet } from './row.ts';
 import { torchBaseFixture } from './torch-base.ts';
+import { torchGenerateFixtures } from './torch-generate.ts';
 import { torchForwardFixtures } from './torch-forward.ts';
 import { hostileFixtures } from './torch-hostile.ts';
 import { torchLossFixtures } from './torch-loss.ts';
@@ -124,7 +126,7 @@ async function torchFixtures(folder: FixtureFolder, executor: Executor): Promise
   const makers: Record<Form, (opened: { folder: FixtureFolder; stem: string; executor: Executor }) => Found['make']> = {
     forward: (o) => () => torchForwardFixtures(o),
     loss: (o) => () => torchLossFixtures(o),
-    generate: () => () => [],
+    generate: (o) => () => torchGenerateFixtures(o),
     router:
       ({ stem }) =>
       () =>
@@ -167,6 +169,7 @@ function jaxFixtures(folder: FixtureFolder, executor: Executor): Found[] {
     ['modules.', () => moduleFixtures(folder, executor)],
     ['geometry.json', () => [geometryFixture(folder)]],
     ['init.json', () => [initFixture(folder)]],
+    ['decode.json', () => decodeFixtures(folder, executor)],
   ];
   return [
     ...models.map((name) => ({

@@ -52,7 +52,7 @@ export const ALLOWED = {
   trace: absolute(1e-4),
   /** Second moments span many orders of magnitude. */
   statistics: { measure: 'each', limit: 1e-4 },
-  probabilities: absolute(1e-5),
+  probabilities: absolute(2e-5),
   module: relative(1e-5),
   exact: absolute(0),
 } as const satisfies Record<string, Tolerance>;

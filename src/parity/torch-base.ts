@@ -3,7 +3,7 @@ import { EXIT, UserError } from '../base/index.ts';
 import { modelOf, placeOf, readConfig } from '../checkpoints/index.ts';
 import { crc32, formulaValues } from './formula.ts';
 import { readJson, readTensors, type Tensors } from './reading.ts';
-import { ALLOWED, type Fixture, type Numbers, type Sheet } from './row.ts';
+import { ALLOWED, type Fixture, type Numbers, type Sheet, type Tolerance } from './row.ts';
 import { evaluate, logZ, parameterSpecs, part, type Results, routed } from './running.ts';
 import type { Opened } from './torch-forward.ts';
 import { asTorch } from './torch-model.ts';
@@ -44,6 +44,9 @@ export interface BaseFile {
   readonly train: ModeScalars;
   readonly eval: ModeScalars;
 }
+
+/** The reference's own f32 run is 4e-6 from its f64 run here, on logits up to 8. */
+const PROBABILITIES: Tolerance = { measure: 'absolute', limit: 4e-5 };
 
 const MODES = ['eval', 'train'] as const satisfies readonly Mode[];
 
@@ -151,7 +154,7 @@ function checkRouter({ model, want, mode, file }: ModeCase, got: Results, { laye
   to.same(`${mode}: slots`, slot, at('slot'));
   to.same(`${mode}: kept`, kept, at('kept'));
   to.near(`${mode}: router logits`, tap('logits'), at('logits'), ALLOWED.torchLogits);
-  to.near(`${mode}: router probabilities`, tap('probs'), at('probs'), ALLOWED.probabilities);
+  to.near(`${mode}: router probabilities`, tap('probs'), at('probs'), PROBABILITIES);
   const counts = Array.from({ length: model.config.experts }, (_, e) => Array.from(chosen).filter((x) => x === e).length);
   to.same(
     `${mode}: capacity, drops, choices per expert`,
