@@ -22,7 +22,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   routing: ['infer'],
   report: ['routing'],
   bench: ['train'],
-  cli: ['report', 'bench', 'train', 'hub'],
+  parity: ['train'],
+  cli: ['report', 'bench', 'parity', 'train', 'hub'],
 };
 const reach = (folder: string): string[] => [folder, 'base', ...(ARROWS[folder] ?? []).flatMap(reach)];
 
