@@ -3,7 +3,7 @@ import { EXIT, invariant, UserError } from '../base/index.ts';
 import { breathing } from './breathe.ts';
 import { heap } from './heap.ts';
 import type { Merge } from './merges.ts';
-import { SPECIALS, type Tokenizer, tokenizer } from './tokenizer.ts';
+import { type ByteLevelTokenizer, SPECIALS, tokenizer } from './tokenizer.ts';
 import { words } from './words.ts';
 
 export interface BpeProgress {
@@ -30,7 +30,7 @@ export async function trainBpe(
   texts: Iterable<string> | AsyncIterable<string>,
   { vocabSize, signal }: { readonly vocabSize: number; readonly signal?: AbortSignal },
   onProgress: (progress: BpeProgress) => void = () => {},
-): Promise<Tokenizer> {
+): Promise<ByteLevelTokenizer> {
   if (vocabSize < LEAST)
     throw new UserError('E_TOKENIZER_SIZE', EXIT.usage, {
       message: `a vocabulary of ${vocabSize} pieces is too small`,
