@@ -2,7 +2,7 @@
 import { EXIT, UserError } from '../base/index.ts';
 import { breathing } from './breathe.ts';
 import type { Merge } from './merges.ts';
-import { SPECIALS, type Tokenizer, tokenizer } from './tokenizer.ts';
+import { type ByteLevelTokenizer, SPECIALS, tokenizer } from './tokenizer.ts';
 import { pairLearner, type PairWords } from './training/pair-learner.ts';
 import { words } from './words.ts';
 
@@ -27,7 +27,7 @@ export async function trainBpe(
   texts: Iterable<string> | AsyncIterable<string>,
   { vocabSize, signal }: { readonly vocabSize: number; readonly signal?: AbortSignal },
   onProgress: (progress: BpeProgress) => void = () => {},
-): Promise<Tokenizer> {
+): Promise<ByteLevelTokenizer> {
   if (vocabSize < LEAST)
     throw new UserError('E_TOKENIZER_SIZE', EXIT.usage, {
       message: `a vocabulary of ${vocabSize} pieces is too small`,
