@@ -1,10 +1,7 @@
 /** The pieces that no training finds: unknown, begin, end, padding, control and user-defined symbols, bytes; and the ids they take. */
 import { EXIT, UserError } from '../../base/index.ts';
+import { PIECE, type PieceType } from '../sentencepiece-model.ts';
 import type { TrainerOptions } from './options.ts';
-
-/** Kinds of pieces in SentencePiece's model format. */
-export const PIECE_TYPE = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
-export type PieceType = (typeof PIECE_TYPE)[keyof typeof PIECE_TYPE];
 
 export interface MetaPiece {
   readonly piece: string;
@@ -32,7 +29,7 @@ export function metaPieces(options: TrainerOptions): ReadonlyMap<number, MetaPie
     if (id < 0 || id >= options.vocabSize) throw wrong(`${name} has the id ${id}, beyond the vocabulary of ${options.vocabSize} pieces`);
     if (pieces.has(id)) throw wrong(`${name} and ${pieces.get(id)!.piece} have one id, ${id}`);
     if (piece === '' || names.has(piece)) throw wrong(`${name} is called ${JSON.stringify(piece)}: each piece needs a name of its own`);
-    pieces.set(id, { piece, type: name === 'unk' ? PIECE_TYPE.unknown : PIECE_TYPE.control });
+    pieces.set(id, { piece, type: name === 'unk' ? PIECE.unknown : PIECE.control });
     names.set(piece, id);
   }
   let next = 0;
@@ -46,9 +43,9 @@ export function metaPieces(options: TrainerOptions): ReadonlyMap<number, MetaPie
     while (special === undefined && pieces.has(next)) next++;
     pieces.set(special ?? next, { piece, type });
   };
-  for (const symbol of options.controlSymbols) add(symbol, PIECE_TYPE.control);
-  for (const symbol of options.userDefinedSymbols) add(symbol, PIECE_TYPE.userDefined);
-  if (options.byteFallback) for (let b = 0; b < 256; b++) add(bytePiece(b), PIECE_TYPE.byte);
+  for (const symbol of options.controlSymbols) add(symbol, PIECE.control);
+  for (const symbol of options.userDefinedSymbols) add(symbol, PIECE.userDefined);
+  if (options.byteFallback) for (let b = 0; b < 256; b++) add(bytePiece(b), PIECE.byte);
   return pieces;
 }
 

@@ -1,8 +1,6 @@
 /** What a SentencePiece trainer can be told, in SentencePiece's own words. */
 import { EXIT, type Problem, UserError } from '../../base/index.ts';
-
-export const NORMALIZATIONS = ['nmt_nfkc', 'nfkc', 'nmt_nfkc_cf', 'nfkc_cf', 'identity'] as const;
-export type NormalizationName = (typeof NORMALIZATIONS)[number];
+import type { NormalizationName } from '../normalization-rules.ts';
 
 export interface TrainerOptions {
   readonly vocabSize: number;
