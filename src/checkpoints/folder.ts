@@ -1,6 +1,7 @@
 /** Hugging Face style folders: weights under their published names and orientation, config.json, generation_config.json. */
 import { EXIT, headerLength, readHeader, UserError } from '../base/index.ts';
-import { type DecoderConfig, DIALECTS, FAMILIES, type Model } from '../models/index.ts';
+import type { Model } from '../models/index.ts';
+import { CONFIG, modelOf, readConfig } from './config.ts';
 import { checkTensors, readTensors, tensorFile } from './tensors.ts';
 
 export interface FolderFile {
@@ -9,7 +10,6 @@ export interface FolderFile {
 }
 
 export const WEIGHTS = 'model.safetensors';
-const CONFIG = 'config.json';
 
 export const jsonFile = (name: string, value: unknown): FolderFile => ({
   name,
@@ -95,53 +95,10 @@ function transposed(x: Float32Array, rows: number, cols: number): Float32Array {
   return y;
 }
 
-/** The model that a folder's config.json describes. Throws UserError E_MODEL_CONFIG (exit 4) naming every key at fault. */
+/** The model that a folder's config.json describes. Throws UserErrors E_ARCHITECTURE, E_MODEL_CONFIG (exit 4) naming every key at fault. */
 export async function readModel(readFile: ReadFile, place: string): Promise<Model> {
   const at = `${place}/${CONFIG}`;
-  const config = parse(await readFile(CONFIG), at);
-  const wrong: string[] = [];
-  const number = (key: string, fallback?: number): number => {
-    const value = config[key] ?? fallback;
-    if (typeof value !== 'number' || !Number.isFinite(value)) wrong.push(key);
-    return value as number;
-  };
-  const kind = config['openmoe_sparse_kind'] ?? 'moe';
-  const dialect = config['openmoe_dialect'] ?? 'jax';
-  const c: DecoderConfig = {
-    vocab: number('vocab_size'),
-    hidden: number('hidden_size'),
-    inner: number('intermediate_size'),
-    layers: number('num_hidden_layers'),
-    heads: number('num_attention_heads'),
-    headSize: number('head_dim'),
-    moeInterval: number('moe_layer_interval'),
-    experts: number('num_experts'),
-    topK: number('router_topk'),
-    dialect: dialect as DecoderConfig['dialect'],
-    groupSize: number('openmoe_group_size', 4096),
-    referenceGroups: config['openmoe_reference_groups'] === true,
-    capacityFactorTrain: number('router_capacity_factor_train'),
-    capacityFactorEval: number('router_capacity_factor_eval'),
-    minCapacity: number('router_min_capacity'),
-    maxPositions: number('max_position_embeddings'),
-    ropeTheta: number('rope_theta', 10_000),
-    normEps: number('rms_norm_eps'),
-    precision: 'f32',
-    initScale: number('openmoe_init_scale', 0.1),
-  };
-  if (!DIALECTS.includes(c.dialect)) wrong.push('openmoe_dialect');
-  const family = ({ moe: 'openmoe', twin: 'dense-twin', none: 'dense' } as const)[kind as string];
-  if (!family) wrong.push('openmoe_sparse_kind');
-  if (wrong.length > 0)
-    throw new UserError(
-      'E_MODEL_CONFIG',
-      EXIT.damaged,
-      wrong.map((key) => ({
-        message: `${key}: ${JSON.stringify(config[key]) ?? 'missing'} is not what an OpenMoE config holds`,
-        place: at,
-      })),
-    );
-  return FAMILIES[family!](c);
+  return modelOf(readConfig(parse(await readFile(CONFIG), at), at));
 }
 
 function parse(bytes: Uint8Array, place: string): Record<string, unknown> {

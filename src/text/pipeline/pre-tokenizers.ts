@@ -1,6 +1,6 @@
 /** Pre-tokenizers of tokenizer.json: cut a text into the words inside which a model works. */
 import { words } from '../words.ts';
-import { type Aligned, prepend, replaceMatches, slice, startOf } from './aligned.ts';
+import { type Aligned, prepend, replaceMatches, slices, startOf } from './aligned.ts';
 import { patternOf, spellBytes } from './normalizers.ts';
 import { literally } from './regex.ts';
 import type { Behavior, PreTokenizerJson } from './schema.ts';
@@ -55,9 +55,7 @@ function inTurn(first: PreTokenizer, second: PreTokenizer): PreTokenizer {
   return (source) =>
     first(source).flatMap((found) => {
       const { source: text, cuts } = spelt(found);
-      const all: Words[] = [];
-      for (let i = 0; i < cuts.length; i += 2) all.push(...second(slice(text, cuts[i]!, cuts[i + 1]!)));
-      return all;
+      return slices(text, cuts).flatMap(second);
     });
 }
 

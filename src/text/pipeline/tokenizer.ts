@@ -22,10 +22,10 @@ const [BOS, EOS] = [
 
 export interface PipelineOptions {
   /** Special tokens in a text are only characters. */
-  readonly specialsAsText?: boolean;
+  readonly specialsAsText: boolean;
 }
 
-export function pipelineTokenizer(file: TokenizerFile, { specialsAsText = false }: PipelineOptions = {}): Tokenizer {
+export function pipelineTokenizer(file: TokenizerFile, { specialsAsText }: PipelineOptions): Omit<Tokenizer, 'toJSON'> {
   const model = file.model.type === 'BPE' ? bpeModel(file.model) : unigramModel(file.model);
   const normalize = file.normalizer ? normalizerOf(file.normalizer) : (source: Aligned) => source;
   const added = addedTokens(file.added_tokens, { size: model.size, idOf: (text) => model.ids.get(text) }, (text) => normalize(aligned(text, false)).text);
@@ -53,7 +53,6 @@ export function pipelineTokenizer(file: TokenizerFile, { specialsAsText = false 
     pieceOf: (id) => (specials.has(id) ? names.get(id)! : readable(bytesOf(id))),
     bytesOf,
     streamDecoder: () => windowDecoder(decodeAll),
-    toJSON: () => file,
   };
 }
 
