@@ -68,7 +68,7 @@ export function readConfig(config: Readonly<Record<string, unknown>>, place: str
     moeInterval: count('moe_layer_interval'),
     experts: count('num_experts'),
     topK: count('router_topk'),
-    dialect: (config['openmoe_dialect'] ?? 'jax') as DecoderConfig['dialect'],
+    dialect: (config['openmoe_dialect'] ?? dialectOf(given)) as DecoderConfig['dialect'],
     groupSize: count('openmoe_group_size', 4096),
     referenceGroups: config['openmoe_reference_groups'] === true,
     capacityFactorTrain: number('router_capacity_factor_train', 0),
@@ -95,6 +95,10 @@ export function readConfig(config: Readonly<Record<string, unknown>>, place: str
     );
   return { family: family!, config: c };
 }
+
+/** Released files do not say how tokens are grouped: under `transformers` their logits are those of [T]. Only training in JAX names a group's size. */
+const dialectOf = (given: (key: string) => unknown): DecoderConfig['dialect'] =>
+  given('openmoe_group_size') === undefined ? 'torch' : 'jax';
 
 /** Models of other architectures have configs much like ours: computing with their weights would give nonsense. */
 function refuseOther(config: Readonly<Record<string, unknown>>, place: string): void {

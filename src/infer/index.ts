@@ -7,6 +7,7 @@ export {
   type LanguageModel,
   type LanguageModelOptions,
   type Read,
+  type ReadTogether,
   type Routed,
   type Sequence,
 } from './language-model.ts';
@@ -14,5 +15,6 @@ export { loadWeights, WEIGHT_BITS, type WeightFile, type WeightType } from './lo
 export { packModel, type PackedModel, type Weights } from './packed.ts';
 export { openScorer, type Scorer, type ScorerConfig } from './score.ts';
 export { inBatches, interleaved, pickRows, type Rows } from './rows.ts';
-export { distribution, draw, GREEDY, type Sampling } from './sample.ts';
+export { choose, distribution, draw, GREEDY, penalised, type Sampling } from './sample.ts';
+export { continueTogether, type Continuing, type Continued } from './together.ts';
 export * from './vocabulary.ts';

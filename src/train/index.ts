@@ -8,3 +8,7 @@ export { checkRecipe, keysAt, override, recipe, type Recipe, type RecipeInput } 
 export { openSession, type Session } from './session.ts';
 export { fixSteps, modelOf, prepare, sourceOf, trainTokenizer, type Prepared, type PrepareEvent } from './prepare.ts';
 export { validationRows } from './validation.ts';
+export { adafactor } from './optimizers/adafactor.ts';
+export type { Optimizer, ParamInfo } from './optimizers/optimizer.ts';
+export { learningRate } from './schedule.ts';
+export { slotName, stepProgram, type StepConfig } from './step.ts';
