@@ -1,7 +1,9 @@
 /** Damaged checkpoints of every format: they are read or refused with a UserError, at once, and within their size in memory. */
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import { layout, UserError } from '../base/index.ts';
+import { openCheckpoint } from './checkpoint.ts';
 import { memoryFiles } from './fake-files.ts';
 import { type FakeFile, tensorPickle, torchLegacy, torchZip, whole } from './fake-torch.ts';
 import { readPickle } from './pickle.ts';
@@ -113,6 +115,34 @@ describe('damaged files are read or refused', () => {
     };
     return law(index('s.bin'), (bytes) => readsOrRefuses('', { ...shards, 'pytorch_model.bin.index.json': bytes }));
   });
+});
+
+test('a damaged config.json gives the model, or a refusal', async () => {
+  const golden = (name: string): Uint8Array =>
+    new Uint8Array(readFileSync(new URL(`../../test/goldens/torch/model/${name}`, import.meta.url)));
+  const [config, weights] = [golden('config.json'), golden('model.safetensors')];
+  const numbers = fc.constantFrom('0', '-1', '1e9', '1e300', '2.5', 'null', '"x"', '[]', '99999999', '385');
+  const text = new TextDecoder().decode(config);
+  const places = [...text.matchAll(/: ([^,\n]+)/g)].map((m) => ({ from: m.index + 2, to: m.index + m[0].length }));
+  const change = fc.record({ place: fc.constantFrom(...places), value: numbers });
+  const changed = fc.oneof(
+    change.map(({ place: { from, to }, value }) => new TextEncoder().encode(text.slice(0, from) + value + text.slice(to))),
+    damaged(config),
+  );
+  await fc.assert(
+    fc.asyncProperty(changed, async (bytes) => {
+      const started = performance.now();
+      try {
+        const { model } = await openCheckpoint('x', memoryFiles('x', { 'config.json': bytes, 'model.safetensors': weights }));
+        expect(model.counts.total).toBe(89_640);
+      } catch (error) {
+        expect(error).toBeInstanceOf(UserError);
+        expect((error as UserError).exit).toBe(4);
+      }
+      expect(performance.now() - started).toBeLessThan(HANG);
+    }),
+    { numRuns: Math.min(numRuns, 10_000), seed },
+  );
 });
 
 test('a pickle of any opcodes in any order is read or refused', () => {

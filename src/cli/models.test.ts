@@ -85,6 +85,19 @@ describe('verify', () => {
       expect(existsSync(env.OPENMOE_WITNESS)).toBe(false);
     },
   );
+  test('finds a tokenizer that has ids beyond the embedding', async () => {
+    const large = join(folder, 'large');
+    mkdirSync(large);
+    for (const name of ['config.json', 'model.safetensors']) copyFileSync(join(MODEL, name), join(large, name));
+    const tokenizer = (id: number): string => JSON.stringify({ model: { vocab: { a: 0, b: 1 } }, added_tokens: [{ id, content: '<x>' }] });
+    writeFileSync(join(large, 'tokenizer.json'), tokenizer(383));
+    expect(await models(['verify', large])).toMatchObject({ exit: 0 });
+    writeFileSync(join(large, 'tokenizer.json'), tokenizer(384));
+    expect(await models(['verify', large])).toMatchObject({
+      exit: 4,
+      err: expect.stringContaining('ids up to 384, the embedding 384 rows') as string,
+    });
+  });
   test('finds weights that are no numbers', async () => {
     const broken = join(folder, 'nan');
     mkdirSync(broken);
