@@ -23,7 +23,6 @@ export { differences, examine, type TensorDifference, type ValueFacts } from './
 export { BASE_SIZE, type Formula, makeFormula, readFormula } from './formula.ts';
 export { writeFolder } from './out.node.ts';
 export { storedAs } from './raw.ts';
-export { OUT_TYPES, type OutType, type Written } from './write-tensors.ts';
+export { OUT_TYPES, type OutType, SHARD_BYTES, type Written } from './write-tensors.ts';
 export { CONFIG } from './config.ts';
-export { readJson } from './tensor-files.ts';
 export type { NamedSource } from './source.ts';
