@@ -40,9 +40,9 @@ async function check(
     prompts.map((p) => p.length),
   );
   const lm = openLanguageModel(model, executor, held(executor, model, weights), { context: padTo, group: 'batch' });
-  // A row ends with its EOS, or where the padded length ends.
+  // A row ends with its EOS, or once the token before its last stands at the end of the padded length.
   const written = prompts.map((): number[] => []);
-  const ends = (row: number, id: number): boolean => id === EOS || prompts[row]!.length + written[row]!.length >= padTo;
+  const ends = (row: number, id: number): boolean => id === EOS || want.prompt_lengths[row]! + written[row]!.length >= padTo;
   const options = { ...GREEDY, maxTokens: padTo, seed: 0, cache: true, how: { padTo, lastAgain: true }, allowed: () => true, ends };
   for await (const { ids } of continueTogether(lm, prompts, options)) ids.forEach((id, row) => id >= 0 && written[row]!.push(id));
   lm.close();
