@@ -22,6 +22,8 @@ export interface Checkpoint {
   readonly model: Model;
   /** By name in the files; scales of bytes are not listed. */
   readonly tensors: ReadonlyMap<string, TensorFacts>;
+  /** The same with their places, scales too. */
+  readonly stored: ReadonlyMap<string, FoundTensor>;
   readonly format: Format;
   readonly names: NameScheme;
   /** File or folder, as messages name it, and the folder that holds config.json. */
@@ -132,6 +134,7 @@ function reader({ model, scheme, stored, found }: Opened): Omit<Checkpoint, 'con
     place: found.place,
     folder: found.folder,
     shards: found.shards,
+    stored: found.tensors,
     tensors: new Map([...found.tensors].filter(([name]) => stored.has(name.replace(/^target\//, ''))).map(([name, t]) => [name, facts(t)])),
     parts,
     readInto,

@@ -5,7 +5,7 @@ import { type DecoderConfig, DIALECTS, FAMILIES, type Family, type Model } from 
 export const CONFIG = 'config.json';
 
 /** Older releases and training configurations call some keys otherwise. */
-const ALIASES: Readonly<Record<string, readonly string[]>> = {
+export const ALIASES: Readonly<Record<string, readonly string[]>> = {
   vocab_size: ['vocab'],
   hidden_size: ['hidden'],
   intermediate_size: ['ffn'],
@@ -29,7 +29,7 @@ const FIXED: Readonly<Record<string, readonly unknown[]>> = {
   tie_word_embeddings: [false],
   model_type: ['llama', 'openmoe'],
 };
-const ARCHITECTURES = ['OpenMoeForCausalLM', 'HFOpenMoeForCausalLM'];
+export const ARCHITECTURES = ['OpenMoeForCausalLM', 'HFOpenMoeForCausalLM'];
 
 export interface ReadConfig {
   readonly family: Family;

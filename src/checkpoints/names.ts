@@ -1,5 +1,4 @@
 /** Name schemes: where each of our parameters stands in a checkpoint, and in which orientation. */
-import { invariant } from '../base/index.ts';
 import type { Model } from '../models/index.ts';
 import { placeHf } from './names-hf.ts';
 import { placeNativePt } from './names-native-pt.ts';
@@ -64,6 +63,6 @@ export function partsOf(parameter: Parameter, scheme: NameScheme, find: (name: s
 export function tensorFrom(placed: PlacedTensor, parts: readonly Stored[]): readonly Stored[] {
   const turn = (list: readonly Stored[]): readonly Stored[] => (placed.transposed ? list.map(turnedBack) : list);
   if (placed.index === undefined) return turn(parts);
-  invariant(parts.length === 1 || placed.index < parts.length, `part ${placed.index} of ${placed.parameter.path}`);
-  return turn([parts.length === 1 ? rowOf(parts[0]!, placed.index) : parts[placed.index]!]);
+  const whole = parts[0]!.view.shape.length === placed.parameter.shape.length;
+  return turn([whole ? rowOf(parts[0]!, placed.index) : parts[placed.index]!]);
 }

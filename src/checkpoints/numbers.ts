@@ -76,3 +76,69 @@ function widenBf16(from: Uint16Array, to: Float32Array, { start, stride, count, 
   const bits = new Uint32Array(to.buffer, to.byteOffset, to.length);
   for (let i = 0, f = start, t = at; i < count; i++, f += stride, t += step) bits[t] = from[f]! << 16;
 }
+
+/** Element types that checkpoints are written in, by our name. */
+export const WRITTEN = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const;
+export type WrittenType = keyof typeof WRITTEN;
+
+/**
+ * The nearest elements of a type, ties to even, as bytes in `into`'s memory, which is as long as `values` in 4-byte elements.
+ * Returns them, and how many finite values became infinite.
+ */
+export function narrow(
+  values: Float32Array,
+  type: WrittenType,
+  into: Uint16Array,
+): { readonly bytes: Uint8Array; readonly overflowed: number } {
+  if (type === 'f32') return { bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength), overflowed: 0 };
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const overflowed = type === 'bf16' ? toBf16(bits, into) : toF16(bits, into);
+  return { bytes: new Uint8Array(into.buffer, into.byteOffset, 2 * values.length), overflowed };
+}
+
+function toBf16(bits: Uint32Array, into: Uint16Array): number {
+  let overflowed = 0;
+  for (let i = 0; i < bits.length; i++) {
+    const x = bits[i]!;
+    const magnitude = x & 0x7fffffff;
+    if (magnitude > 0x7f800000) into[i] = (x >>> 16) | 0x40;
+    else {
+      into[i] = (x + 0x7fff + ((x >>> 16) & 1)) >>> 16;
+      if (magnitude >= 0x7f7f8000 && magnitude < 0x7f800000) overflowed++;
+    }
+  }
+  return overflowed;
+}
+
+/** Rounds at the eleventh significant bit; below 2^-14 at multiples of 2^-24. */
+function toF16(bits: Uint32Array, into: Uint16Array): number {
+  let overflowed = 0;
+  for (let i = 0; i < bits.length; i++) {
+    const x = bits[i]!;
+    const [sign, magnitude] = [(x >>> 16) & 0x8000, x & 0x7fffffff];
+    if (magnitude > 0x7f800000) into[i] = sign | 0x7e00;
+    else if (magnitude >= 0x477ff000) {
+      into[i] = sign | 0x7c00; // 65,520 and above
+      if (magnitude < 0x7f800000) overflowed++;
+    } else if (magnitude >= 0x38800000) into[i] = sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
+    else if (magnitude < 0x33000000) into[i] = sign;
+    else {
+      const shift = 126 - (magnitude >>> 23); // 14 … 24
+      const mantissa = (magnitude & 0x7fffff) | 0x800000;
+      const half = 1 << (shift - 1);
+      into[i] = sign | ((mantissa + half - 1 + ((mantissa >>> shift) & 1)) >>> shift);
+    }
+  }
+  return overflowed;
+}
+
+/** Every bit of every value is 0. */
+export function isZero(values: Float32Array): boolean {
+  const bits = new Int32Array(values.buffer, values.byteOffset, values.length);
+  let i = 0;
+  for (; i + 8 <= bits.length; i += 8)
+    if ((bits[i]! | bits[i + 1]! | bits[i + 2]! | bits[i + 3]! | bits[i + 4]! | bits[i + 5]! | bits[i + 6]! | bits[i + 7]!) !== 0)
+      return false;
+  for (; i < bits.length; i++) if (bits[i] !== 0) return false;
+  return true;
+}

@@ -29,12 +29,12 @@ const both = ({ view, scales }: Stored, change: (view: View) => View): Stored =>
   ...(scales && { scales: change(scales) }),
 });
 
-/** Boxes of about so many elements which `readBox` can read. */
-export const boxesIn = (stored: Stored, most: number): Generator<Box> =>
+/** Boxes of about so many elements which `readBox` can read; where dimension d is cut, at multiples of `grain[d]` too. */
+export const boxesIn = (stored: Stored, most: number, grain: readonly number[] = []): Generator<Box> =>
   boxesOf(
     stored.view.shape,
     most,
-    stored.view.shape.map((_, i) => (i === groupAxis(stored) ? GROUP : 1)),
+    stored.view.shape.map((_, i) => Math.max(grain[i] ?? 1, i === groupAxis(stored) ? GROUP : 1)),
   );
 
 /** The elements of a box in row-major order, into `values`. */

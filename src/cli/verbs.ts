@@ -25,7 +25,7 @@ export const OPENMOE: Group = {
       load: async () => (await import('./commands/tokenizer.ts')).tokenizer,
     },
     models: {
-      about: 'compares checkpoints and engines with the references',
+      about: 'looks at checkpoints of every format, checks, compares, converts and makes them',
       load: async () => (await import('./commands/models.ts')).models,
     },
     bench: {
