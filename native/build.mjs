@@ -20,7 +20,7 @@ const ISAS = {
     avx512: AVX512,
     avx2: ['-mavx2', '-mfma', '-mf16c'],
   },
-  arm64: { neon: [] },
+  arm64: { neon_bf16: ['-march=armv8.2-a+bf16+i8mm'], neon: [] },
 };
 const isas = ISAS[process.arch];
 

@@ -1,7 +1,7 @@
 /** From what people type to a checkpoint's folder or file: a path, a run, or hf:org/name. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cachedSnapshot } from './hub-cache.ts';
+import { hubSettings, isHubReference, locate, parseHubReference } from '../hub/index.ts';
 import { runsRoot } from './surroundings.ts';
 import type { Terminal } from './terminal.ts';
 import { referencedStep } from './trained.ts';
@@ -18,9 +18,9 @@ export interface ModelReference {
 export const MODEL =
   'a run (last, its id or a part of it; @step or @best picks a checkpoint), a folder, a .safetensors or .bin file, or hf:org/name';
 
-/** Throws UserErrors: E_RUN_UNKNOWN, E_CHECKPOINT_UNKNOWN (not found), E_CHECKPOINT_DAMAGED, E_USAGE. */
+/** Throws UserErrors: E_RUN_UNKNOWN, E_NOT_CACHED, E_CHECKPOINT_UNKNOWN (not found), E_CHECKPOINT_DAMAGED, E_HUB_REFERENCE (usage). */
 export async function findModel(ref: string, terminal: Terminal): Promise<ModelReference> {
-  if (ref.startsWith('hf:')) return { kind: 'hub', path: await cachedSnapshot(ref, terminal.env) };
+  if (isHubReference(ref)) return { kind: 'hub', path: await locate(parseHubReference(ref), hubSettings(terminal.env)) };
   const found = await stat(ref).catch(() => undefined);
   if (found && !found.isDirectory()) return { kind: 'file', path: ref };
   const isRun = await stat(join(ref, 'run.json')).catch(() => undefined);

@@ -40,7 +40,7 @@ export async function* generate(
   { onPrompt, signal }: { readonly onPrompt?: (prompted: Prompted) => void; readonly signal?: AbortSignal } = {},
 ): AsyncGenerator<Generated, Ending> {
   const random = rng(options.seed).at('sample');
-  const ids = [tokenizer.bos, ...tokenizer.encode(prompt)];
+  const ids = [tokenizer.bos ?? [], tokenizer.encode(prompt)].flat();
   const allowed = (id: number): boolean => id < tokenizer.vocabSize && id !== tokenizer.bos;
   const decoder = tokenizer.streamDecoder();
   const gate = stopGate(options.stop);

@@ -1,8 +1,8 @@
 /** openmoe models list: runs with their newest checkpoint, and the models that Hugging Face's tools have downloaded. */
 import { inColumns } from '../../base/index.ts';
+import { cachedModels, hubSettings } from '../../hub/index.ts';
 import { listRuns } from '../../runs/index.ts';
 import { command } from '../command.ts';
-import { cachedModels, hubCache } from '../hub-cache.ts';
 import { runsRoot, shownPath } from '../surroundings.ts';
 
 export const list = command({
@@ -10,12 +10,19 @@ export const list = command({
   examples: ['models list', "models list --json | jq '.models[].ref'"],
   async run({ terminal }) {
     const runs = (await listRuns(runsRoot(terminal.env))).filter((run) => run.step !== undefined);
-    const cached = await cachedModels(terminal.env);
+    const settings = hubSettings(terminal.env);
+    const cached = await cachedModels(settings);
     const rows = [
       ...runs.map(({ id, dir, step, state }) => ({ ref: id, kind: 'run' as const, revision: `step ${step}`, state, folder: dir })),
-      ...cached.map(({ id, revision, folder }) => ({ ref: `hf:${id}`, kind: 'hub' as const, revision, state: 'downloaded', folder })),
+      ...cached.map(({ repository, commit, folder }) => ({
+        ref: `hf:${repository}`,
+        kind: 'hub' as const,
+        revision: commit,
+        state: 'downloaded',
+        folder,
+      })),
     ];
-    const data = { runs: runsRoot(terminal.env), cache: hubCache(terminal.env), models: rows };
+    const data = { runs: runsRoot(terminal.env), cache: settings.cache, models: rows };
     const text =
       rows.length > 0
         ? inColumns([

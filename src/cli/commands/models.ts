@@ -5,6 +5,7 @@ export const models: Group = {
   about: 'Looks at checkpoints of every format, checks, compares, converts and makes them',
   examples: [
     'models list',
+    'models pull hf:OrionZheng/openmoe-base',
     'models info last',
     'models convert openmoe-8b out --dtype bf16',
     'models verify out',
@@ -12,6 +13,10 @@ export const models: Group = {
   ],
   entries: {
     list: { about: 'lists runs and downloaded models', load: async () => (await import('./models-list.ts')).list },
+    pull: {
+      about: 'fetches a model from the hub into the cache of this machine',
+      load: async () => (await import('./models-pull.ts')).pull,
+    },
     info: {
       about: 'says what a checkpoint is: parameters, types, shards, memory that it needs',
       load: async () => (await import('./models-info.ts')).info,
