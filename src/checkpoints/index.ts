@@ -4,7 +4,6 @@ export { CONFIG, modelOf, readConfig } from './config.ts';
 export { diskFiles } from './disk.node.ts';
 export {
   jsonFile,
-  locateWeights,
   modelFiles,
   readModel,
   readWeights,

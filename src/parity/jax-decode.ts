@@ -39,7 +39,7 @@ async function check(
     want.decoder_causal_attention.map((row) => row.reduce((a, b) => a + b, 0)),
     prompts.map((p) => p.length),
   );
-  const lm = openLanguageModel(model, executor, held(executor, model, weights), { context: padTo, group: 'batch' });
+  const lm = openLanguageModel(model, executor, held(executor, model, weights), { context: padTo + 1, group: 'batch' });
   // A row ends with its EOS, or once the token before its last stands at the end of the padded length.
   const written = prompts.map((): number[] => []);
   const ends = (row: number, id: number): boolean => id === EOS || want.prompt_lengths[row]! + written[row]!.length >= padTo;
