@@ -5,7 +5,7 @@ import { CONFIG, configFile } from './config-file.ts';
 import { type NameScheme, type PlacedTensor, placedTensors, tensorFrom } from './names.ts';
 import { type Files, readRange } from './storage.ts';
 import { type NamedSource, stackedSource, storedSource, type TensorSource } from './source.ts';
-import { type OutFolder, type OutTensor, type OutType, type Watching, writeTensors, type Written } from './write-tensors.ts';
+import { type OutFolder, type OutTensor, type Writing, writeTensors, type Written } from './write-tensors.ts';
 
 /** What goes along as it is where the source folder has it: tokenizers, and the code that transformers runs. */
 export const COMPANIONS = [
@@ -23,24 +23,20 @@ export const COMPANIONS = [
 const GENERATION = 'generation_config.json';
 const LARGEST_COMPANION = 2 ** 30;
 
-export interface Conversion {
+export interface Conversion extends Writing {
   readonly names: NameScheme;
-  readonly dtype: OutType;
+  readonly out: OutFolder;
 }
 
 /** Writes the checkpoint into `out`. Throws what reading and writing throw; `out` is then to be thrown away. */
-export async function convert(
-  from: Checkpoint,
-  files: Files,
-  { out, names, dtype, watching }: Conversion & { out: OutFolder; watching: Watching },
-): Promise<Written> {
+export async function convert(from: Checkpoint, files: Files, { out, names, ...writing }: Conversion): Promise<Written> {
   const sources = placedTensors(from.model, names).map((t): OutTensor => ({
     name: t.name,
     source: sourceOf(t, from),
     groupAxis: groupAxisOf(t),
   }));
-  const written = await writeTensors(out, sources, dtype, watching);
-  await out.writeWhole(CONFIG, configFile(from.model, { names, dtype, like: from.config }));
+  const written = await writeTensors(out, sources, writing);
+  await out.writeWhole(CONFIG, configFile(from.model, { names, dtype: writing.type, like: from.config }));
   await copyCompanions(from, files, out);
   return written;
 }

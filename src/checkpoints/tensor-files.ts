@@ -68,7 +68,7 @@ async function openFile(path: string, files: Files): Promise<TensorFiles> {
 async function readTensorFile(file: StoredFile): Promise<{ format: Format; views: Map<string, View> }> {
   const first = await readRange(file, 0, Math.min(4, file.size));
   const zip = first[0] === 0x50 && first[1] === 0x4b;
-  const pickle = first[0] === 0x80 && first[1]! >= 2 && first[1]! <= 5 && !/\.safetensors$/.test(file.place);
+  const pickle = first[0] === 0x80 && first[1]! >= 2 && first[1]! <= 5 && !file.place.endsWith('.safetensors');
   const format = zip ? 'pickle' : pickle ? 'legacy' : 'safetensors';
   if (format === 'safetensors' && /\.(bin|pt|pth)$/.test(file.place))
     throw damaged('E_PICKLE', file.place, 'neither a zip archive nor a pickle: not a checkpoint of PyTorch');

@@ -1,7 +1,7 @@
 /** openmoe models verify: reads all of a checkpoint and says what is wrong with it. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { realpath } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { EXIT, formatCount, formatDuration, type Problem, UserError } from '../../base/index.ts';
 import { examine } from '../../checkpoints/index.ts';
@@ -22,7 +22,7 @@ export const verify = command({
     const progress = openProgress(terminal, formatCount);
     try {
       const hashes = await hashProblems(opened, signal);
-      const problems = [...hashes.problems];
+      const problems = [...hashes.problems, ...(await tokenizerProblems(opened))];
       let elements = 0;
       for await (const t of examine(opened.tensors(), { signal, onProgress: progress.show })) {
         elements += t.elements;
@@ -72,6 +72,30 @@ async function hashProblems(
       problems.push({ message: `${shard} has other content than its hash says`, place: join(path, shard) });
   }
   return { files, problems };
+}
+
+/** A tokenizer must not have ids beyond the embedding. */
+async function tokenizerProblems({ checkpoint }: OpenedModel): Promise<Problem[]> {
+  if (!checkpoint) return [];
+  const place = join(checkpoint.folder, 'tokenizer.json');
+  const text = await readFile(place, 'utf8').catch(() => undefined);
+  if (text === undefined) return [];
+  const [size, rows] = [largestId(text) + 1, checkpoint.model.config.vocab];
+  return size <= rows ? [] : [{ message: `the tokenizer has ids up to ${size - 1}, the embedding ${rows} rows`, place }];
+}
+
+/** Of pieces and added tokens; -1 where it has none of a known form. Throws UserError E_TOKENIZER (damaged). */
+function largestId(text: string): number {
+  let json: { readonly model?: { readonly vocab?: unknown }; readonly added_tokens?: readonly { readonly id?: unknown }[] } | null;
+  try {
+    json = JSON.parse(text) as typeof json;
+  } catch (error) {
+    throw new UserError('E_TOKENIZER', EXIT.damaged, { message: `not JSON: ${(error as Error).message}`, place: 'tokenizer.json' });
+  }
+  const vocab = json?.model?.vocab;
+  const pieces = Array.isArray(vocab) ? [vocab.length - 1] : typeof vocab === 'object' && vocab ? Object.values(vocab) : [];
+  const added = Array.isArray(json?.added_tokens) ? json.added_tokens.map((t) => t.id) : [];
+  return [...pieces, ...added].reduce<number>((most, id) => (typeof id === 'number' && id > most ? id : most), -1);
 }
 
 async function sha256(path: string, signal: AbortSignal): Promise<string> {
