@@ -17,7 +17,7 @@ export async function trainPairs(
   const characters = alphabet.characters.slice(FIRST);
   if (characters.length > most) throw tooSmall(characters.length, most);
   const breathe = breathing(signal);
-  const { text, starts, counts } = layOut(words, alphabet);
+  const { text, starts, counts } = layOut(words, alphabet, options);
   await breathe();
   // A word ends before its END.
   const lengths = Int32Array.from(counts, (_, w) => starts[w + 1]! - starts[w]! - 1);
