@@ -67,7 +67,9 @@ function* documentsOf(root: string, file: string): Generator<Document> {
   const language = LANGUAGE.exec(file)?.[1];
   const bytes = reading(path, () => readFileSync(path));
   const documents = /\.txt$/i.test(file)
-    ? pieces(utf8(bytes, path), DOCUMENT).filter((text) => text.trim()).map((text) => ({ domain, text }))
+    ? pieces(utf8(bytes, path), DOCUMENT)
+        .filter((text) => text.trim())
+        .map((text) => ({ domain, text }))
     : jsonLines(utf8(/\.gz$/i.test(file) ? unzipped(bytes, path) : bytes, path), path, domain);
   for (const document of documents) yield language === undefined ? document : { language, ...document };
 }

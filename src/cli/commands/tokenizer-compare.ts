@@ -9,7 +9,8 @@ import { TEXT_FORMS, textSource } from '../text-source.ts';
 import { TOKENIZER_FORMS, tokenizerOf } from '../tokenizer-reference.ts';
 
 export const compare = command({
-  about: 'Compares tokenizers: bytes a token, tokens a word, unknown tokens and bytes, share of the vocabulary used, by domain and language',
+  about:
+    'Compares tokenizers: bytes a token, tokens a word, unknown tokens and bytes, share of the vocabulary used, by domain and language',
   examples: [
     'tokenizer compare old.json new.model --on texts',
     'tokenizer compare last other.json --on news.de.txt news.fr.txt --chart tokenizers.svg',
@@ -17,7 +18,11 @@ export const compare = command({
   args: { tokenizers: rest(TOKENIZER_FORMS) },
   flags: {
     on: values({ form: '<texts...>', about: TEXT_FORMS }),
-    chart: value({ form: '<file>', about: 'writes bytes per token as a picture (.svg), and all numbers beside it (.csv)', parse: parseText }),
+    chart: value({
+      form: '<file>',
+      about: 'writes bytes per token as a picture (.svg), and all numbers beside it (.csv)',
+      parse: parseText,
+    }),
   },
   saves: true,
   async run({ args: { tokenizers }, flags: { on, chart }, terminal, signal }): Promise<Answer> {
@@ -26,7 +31,11 @@ export const compare = command({
     for (const ref of tokenizers) loaded.push({ ref, tokenizer: await tokenizerOf(ref, terminal) });
     const wordsIn = remembering(wordCount());
     const meters = loaded.map(({ ref, tokenizer }) => ({ ref, tokenizer, meter: fertilityMeter(tokenizer, wordsIn) }));
-    const groups = await measure(on, meters.map(({ meter }) => meter), signal);
+    const groups = await measure(
+      on,
+      meters.map(({ meter }) => meter),
+      signal,
+    );
     const rows = groups.flatMap(([key, group]): FertilityRow[] =>
       meters.map(({ ref, meter }) => ({ tokenizer: ref, ...group, fertility: meter.groups.get(key)! })),
     );
@@ -45,7 +54,8 @@ export const compare = command({
 });
 
 function checkAsked({ tokenizers, on, chart }: { tokenizers: readonly string[]; on: readonly string[]; chart: string | undefined }): void {
-  const usage = (message: string, hint: string): UserError => new UserError('E_USAGE', EXIT.usage, { message, place: 'openmoe tokenizer compare', hint });
+  const usage = (message: string, hint: string): UserError =>
+    new UserError('E_USAGE', EXIT.usage, { message, place: 'openmoe tokenizer compare', hint });
   if (tokenizers.length === 0) throw usage('which tokenizers?', TOKENIZER_FORMS);
   const twice = tokenizers.find((ref, i) => tokenizers.indexOf(ref) < i);
   if (twice !== undefined) throw usage(`${twice} is there twice`, 'name each tokenizer once');
@@ -59,16 +69,19 @@ interface Group {
 }
 
 /** Encodes every document with every tokenizer; domains and languages in alphabetical order, with the meters' names of them. */
-async function measure(on: readonly string[], meters: readonly FertilityMeter[], signal: AbortSignal): Promise<(readonly [string, Group])[]> {
+async function measure(
+  on: readonly string[],
+  meters: readonly FertilityMeter[],
+  signal: AbortSignal,
+): Promise<(readonly [string, Group])[]> {
   const breathe = breathing(signal);
   const groups = new Map<string, Group>();
-  for (const name of on)
-    for await (const { domain, text, language = '' } of (await textSource(name)).documents()) {
-      const key = `${domain}\0${language}`;
-      groups.set(key, { domain, language });
-      for (const meter of meters) meter.add(key, text);
-      await breathe();
-    }
+  for await (const { domain, text, language = '' } of (await textSource(on)).documents()) {
+    const key = `${domain}\0${language}`;
+    groups.set(key, { domain, language });
+    for (const meter of meters) meter.add(key, text);
+    await breathe();
+  }
   return [...groups].sort(([a], [b]) => (a < b ? -1 : 1));
 }
 

@@ -1,6 +1,7 @@
 /** openmoe tokenizer train: byte-level BPE, or Unigram and BPE as SentencePiece trains them. */
 import { stat } from 'node:fs/promises';
 import { EXIT, formatCount, formatDuration, UserError } from '../../base/index.ts';
+import type { Source } from '../../data/index.ts';
 import { writeAtomic } from '../../runs/index.ts';
 import {
   checkRanges,
@@ -20,7 +21,7 @@ import {
   parseText,
   parseWithin,
   parseWord,
-  required,
+  rest,
   trueOrFalse,
   value,
   valueOr,
@@ -28,20 +29,25 @@ import {
 } from '../command.ts';
 import { kebab } from '../parse.ts';
 import type { Terminal } from '../terminal.ts';
-import { TEXT_FORMS, textSource, textsOf } from '../text-source.ts';
+import { TEXT_FORMS, textSource, trainedTexts } from '../text-source.ts';
 
 const KINDS = ['byte-bpe', 'unigram', 'bpe'] as const;
 
 const count = (about: string, [least, most]: readonly [number, number]) => value({ form: '<n>', about, parse: parseWithin(least, most) });
 const share = (about: string, [least, most]: readonly [number, number]) => value({ form: '<x>', about, parse: parseReal(least, most) });
-const id = (about: string) => value({ form: '<id>', about, parse: (text, place) => (text === '-1' ? -1 : parseWithin(0, 4_000_000)(text, place)) });
+const id = (about: string) =>
+  value({ form: '<id>', about, parse: (text, place) => (text === '-1' ? -1 : parseWithin(0, 4_000_000)(text, place)) });
 const name = (about: string) => value({ form: '<text>', about, parse: parseText });
 
 /** SentencePiece's options in its words; without one, its default. */
 const OPTIONS = {
   characterCoverage: share('unigram, bpe: share of all characters that the alphabet covers (default 0.9995)', [0.98, 1]),
   byteFallback: trueOrFalse('write characters outside the alphabet as bytes (default false)'),
-  normalizationRuleName: value({ form: '<name>', about: `${NORMALIZATIONS.join(', ')} (default nmt_nfkc)`, parse: parseWord(NORMALIZATIONS) }),
+  normalizationRuleName: value({
+    form: '<name>',
+    about: `${NORMALIZATIONS.join(', ')} (default nmt_nfkc)`,
+    parse: parseWord(NORMALIZATIONS),
+  }),
   addDummyPrefix: trueOrFalse('begin a text with a blank (default true)'),
   removeExtraWhitespaces: trueOrFalse('one blank for many, none at the ends (default true)'),
   splitByWhitespace: trueOrFalse('no piece reaches over a blank (default true)'),
@@ -78,25 +84,30 @@ export const train = command({
     'tokenizer train texts --kind unigram --vocab 32k --byte-fallback --out texts.model --out texts.json',
     'tokenizer train news.txt --kind bpe --normalization-rule-name identity --remove-extra-whitespaces false --out news.model',
   ],
-  args: { source: required(TEXT_FORMS) },
+  args: { sources: rest(TEXT_FORMS) },
   flags: {
     kind: valueOr({ form: '<kind>', about: KINDS.join(', '), parse: parseWord(KINDS), standard: 'byte-bpe' }),
     vocab: valueOr({ form: '<n>', about: 'pieces', parse: parseWithin(1, 4_000_000), standard: '8k' }),
-    out: values({ form: '<file>', about: 'where to write it: .json for tokenizer.json, .model for SentencePiece; may be repeated (default tokenizer.json)' }),
+    out: values({
+      form: '<file>',
+      about: 'where to write it: .json for tokenizer.json, .model for SentencePiece; may be repeated (default tokenizer.json)',
+    }),
     ...OPTIONS,
     controlSymbols: symbols('pieces that no text encodes to'),
     userDefinedSymbols: symbols('pieces that are always one, wherever they stand'),
   },
   saves: true,
   streams: true,
-  async run({ args: { source }, flags, terminal, signal }): Promise<Answer> {
+  async run({ args: { sources }, flags, terminal, signal }): Promise<Answer> {
     const { kind, vocab } = flags;
     const files = flags.out.length > 0 ? flags.out : ['tokenizer.json'];
+    if (sources.length === 0)
+      throw new UserError('E_USAGE', EXIT.usage, { message: 'on which texts?', place: 'openmoe tokenizer train', hint: TEXT_FORMS });
     await checkFiles(files, kind);
     const given = optionsGiven(flags);
     if (kind === 'byte-bpe') refuseOptions(given);
     const started = performance.now();
-    const needs = { source, vocab, terminal, signal };
+    const needs = { source: await textSource(sources), vocab, terminal, signal };
     const trained = kind === 'byte-bpe' ? await byteLevel(needs) : await pieces(kind, given, needs);
     for (const file of files) await writeAtomic(file, file.endsWith('.model') ? trained.model() : JSON.stringify(trained.json()));
     const seconds = (performance.now() - started) / 1000;
@@ -107,7 +118,7 @@ export const train = command({
 });
 
 interface Needs {
-  readonly source: string;
+  readonly source: Source;
   readonly vocab: number;
   readonly terminal: Terminal;
   readonly signal: AbortSignal;
@@ -144,7 +155,10 @@ function refuseOptions(given: Given): void {
 
 async function byteLevel({ source, vocab, signal, terminal }: Needs): Promise<Trained> {
   const shown = progressTalk(terminal);
-  const tokenizer = await trainTokenizer(await textSource(source), vocab, { signal, onProgress: (e) => e.kind === 'tokenizer' && shown('pieces', e.done) });
+  const tokenizer = await trainTokenizer(source, vocab, {
+    signal,
+    onProgress: (e) => e.kind === 'tokenizer' && shown('pieces', e.done),
+  });
   const model = (): Uint8Array => {
     throw new Error('internal: a byte-level BPE has no .model');
   };
@@ -155,10 +169,15 @@ async function pieces(kind: 'unigram' | 'bpe', given: Given, { source, vocab, te
   const options: TrainerOptions = { ...TRAINER_DEFAULTS, ...given, vocabSize: vocab };
   checkRanges(options, (key) => `--${key === 'vocabSize' ? 'vocab' : kebab(key)}`);
   const shown = progressTalk(terminal);
-  const texts = textsOf([await textSource(source)]);
-  const { model, ...facts } = await trainPieces(kind, texts, { options, signal, onProgress: ({ phase, done }) => shown(phase, done) });
+  const { model, ...facts } = await trainPieces(kind, trainedTexts(source), {
+    options,
+    signal,
+    onProgress: ({ phase, done }) => shown(phase, done),
+  });
   if (facts.skipped > 0)
-    terminal.say(`${facts.skipped} of ${facts.lines + facts.skipped} lines were passed over: longer than ${options.maxSentenceLength} bytes, or with U+2585`);
+    terminal.say(
+      `${facts.skipped} of ${facts.lines + facts.skipped} lines were passed over: longer than ${options.maxSentenceLength} bytes, or with U+2585`,
+    );
   return {
     pieces: model.pieces.length,
     facts,

@@ -71,7 +71,10 @@ export const tokenizer: Group = {
   about: 'Trains tokenizers, compares them, and shows what they do to a text',
   examples: ['tokenizer train starter --vocab 8k', "tokenizer encode last 'The quick brown fox'", 'tokenizer info last'],
   entries: Object.fromEntries(
-    Object.entries({ train, compare, encode, decode, info }).map(([name, verb]) => [name, { about: verb.about, load: () => Promise.resolve(verb) }]),
+    Object.entries({ train, compare, encode, decode, info }).map(([name, verb]) => [
+      name,
+      { about: verb.about, load: () => Promise.resolve(verb) },
+    ]),
   ),
 };
 

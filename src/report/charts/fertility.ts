@@ -33,7 +33,19 @@ export function fertilityChart(rows: readonly FertilityRow[]): Chart {
     description: `Bytes of UTF-8 that a token stands for on average, by domain and language; more is shorter. ${tokenizers.length} tokenizers.`,
     spoken: `${rows.map((row) => `${row.tokenizer}, ${groupName(row)}: ${decimal(row.fertility.bytes / row.fertility.tokens)}`).join('; ')}.`,
     data: {
-      columns: ['tokenizer', 'domain', 'language', 'documents', 'bytes', 'words', 'tokens', 'bytes_per_token', 'tokens_per_word', 'unknown_rate', 'byte_fallback_rate'],
+      columns: [
+        'tokenizer',
+        'domain',
+        'language',
+        'documents',
+        'bytes',
+        'words',
+        'tokens',
+        'bytes_per_token',
+        'tokens_per_word',
+        'unknown_rate',
+        'byte_fallback_rate',
+      ],
       rows: rows.map(({ tokenizer, domain, language, fertility: f }) => [
         tokenizer,
         domain,

@@ -1,8 +1,8 @@
 /** Tokenizers side by side: how finely each cuts the texts of each domain and language, and how much of its vocabulary it uses. */
-import { formatCount, formatShare, inColumns } from '../../base/index.ts';
+import { formatCount, inColumns } from '../../base/index.ts';
 import { type Fertility, sumOf } from '../../text/index.ts';
 import { fertilityChart, type FertilityRow } from '../charts/fertility.ts';
-import { decimal } from '../numbers.ts';
+import { decimal, percent } from '../numbers.ts';
 import { type View, viewOf } from './view.ts';
 
 export interface ComparedTokenizer {
@@ -15,7 +15,9 @@ export interface ComparedTokenizer {
 /** Rows of one domain and language stand together, tokenizers in their order. */
 export function tokenizersView(rows: readonly FertilityRow[], tokenizers: readonly ComparedTokenizer[]): View {
   const vocabularies = tokenizers.map((t) => ({ ...t, share_used: t.used / t.pieces }));
-  return viewOf(`${fertilityTable(rows, tokenizers)}\n${vocabularyTable(vocabularies)}`, fertilityChart(rows), { tokenizers: vocabularies });
+  return viewOf(`${fertilityTable(rows, tokenizers)}\n${vocabularyTable(vocabularies)}`, fertilityChart(rows), {
+    tokenizers: vocabularies,
+  });
 }
 
 function fertilityTable(rows: readonly FertilityRow[], tokenizers: readonly ComparedTokenizer[]): string {
@@ -29,7 +31,11 @@ function fertilityTable(rows: readonly FertilityRow[], tokenizers: readonly Comp
   const cells = shown.map((row, i) => {
     const before = shown[i - 1];
     const again = before?.domain === row.domain && before.language === row.language;
-    return [...(again ? ['', '', ''] : [row.domain, row.language, formatCount(row.fertility.bytes)]), row.tokenizer, ...numbers(row.fertility)];
+    return [
+      ...(again ? ['', '', ''] : [row.domain, row.language, formatCount(row.fertility.bytes)]),
+      row.tokenizer,
+      ...numbers(row.fertility),
+    ];
   });
   const head = ['domain', 'language', 'bytes', 'tokenizer', 'bytes/token', 'tokens/word', 'unknown', 'bytes as tokens'];
   return inColumns([head, ...cells], { right: [2, 4, 5, 6, 7] });
@@ -38,14 +44,11 @@ function fertilityTable(rows: readonly FertilityRow[], tokenizers: readonly Comp
 const numbers = (f: Fertility): string[] => [
   decimal(f.bytes / f.tokens),
   decimal(f.tokens / f.words),
-  rate(f.unknown / f.tokens),
-  rate(f.byteFallback / f.tokens),
+  percent(f.unknown / f.tokens),
+  percent(f.byteFallback / f.tokens),
 ];
 
-const rate = (share: number): string => (share === 0 ? '0' : `${(100 * share).toFixed(3)} %`);
-
 const vocabularyTable = (tokenizers: readonly (ComparedTokenizer & { readonly share_used: number })[]): string =>
-  inColumns(
-    [['tokenizer', 'pieces', 'used'], ...tokenizers.map((t) => [t.tokenizer, String(t.pieces), formatShare(t.share_used)])],
-    { right: [1, 2] },
-  );
+  inColumns([['tokenizer', 'pieces', 'used'], ...tokenizers.map((t) => [t.tokenizer, String(t.pieces), percent(t.share_used)])], {
+    right: [1, 2],
+  });
