@@ -18,6 +18,9 @@ export interface FertilityRow {
 export const groupName = ({ domain, language }: Pick<FertilityRow, 'domain' | 'language'>): string =>
   language === '' ? domain : `${domain} ${language}`;
 
+/** NaN where there is nothing to divide by. */
+export const per = (amount: number, of: number): number => (of > 0 ? amount / of : NaN);
+
 const SYMBOLS = ['circle', 'square', 'triangle', 'diamond', 'cross', 'star'] as const;
 
 export function fertilityChart(rows: readonly FertilityRow[]): Chart {
@@ -25,13 +28,13 @@ export function fertilityChart(rows: readonly FertilityRow[]): Chart {
   const groups = [...new Set(rows.map(groupName))];
   const points = rows.map((row) => ({
     group: groupName(row),
-    bytes: row.fertility.bytes / row.fertility.tokens,
+    bytes: per(row.fertility.bytes, row.fertility.tokens),
     series: tokenizers.indexOf(row.tokenizer),
   }));
   return chart({
     title: 'Bytes per token',
     description: `Bytes of UTF-8 that a token stands for on average, by domain and language; more is shorter. ${tokenizers.length} tokenizers.`,
-    spoken: `${rows.map((row) => `${row.tokenizer}, ${groupName(row)}: ${decimal(row.fertility.bytes / row.fertility.tokens)}`).join('; ')}.`,
+    spoken: `${rows.map((row) => `${row.tokenizer}, ${groupName(row)}: ${decimal(per(row.fertility.bytes, row.fertility.tokens))}`).join('; ')}.`,
     data: {
       columns: [
         'tokenizer',
@@ -54,10 +57,10 @@ export function fertilityChart(rows: readonly FertilityRow[]): Chart {
         f.bytes,
         f.words,
         f.tokens,
-        f.bytes / f.tokens,
-        f.tokens / f.words,
-        f.unknown / f.tokens,
-        f.byteFallback / f.tokens,
+        per(f.bytes, f.tokens),
+        per(f.tokens, f.words),
+        per(f.unknown, f.tokens),
+        per(f.byteFallback, f.tokens),
       ]),
     },
     legend: tokenizers.map((label, i) => ({ label: shortened(label), colour: seriesColour(i), mark: 'dot' as const })),

@@ -1,7 +1,8 @@
 /** Tokenizers side by side: how finely each cuts the texts of each domain and language, and how much of its vocabulary it uses. */
 import { formatCount, inColumns } from '../../base/index.ts';
 import { type Fertility, sumOf } from '../../text/index.ts';
-import { fertilityChart, type FertilityRow } from '../charts/fertility.ts';
+import { fertilityChart, type FertilityRow, per } from '../charts/fertility.ts';
+import { unseen } from '../html.ts';
 import { decimal, percent } from '../numbers.ts';
 import { type View, viewOf } from './view.ts';
 
@@ -38,17 +39,22 @@ function fertilityTable(rows: readonly FertilityRow[], tokenizers: readonly Comp
     ];
   });
   const head = ['domain', 'language', 'bytes', 'tokenizer', 'bytes/token', 'tokens/word', 'unknown', 'bytes as tokens'];
-  return inColumns([head, ...cells], { right: [2, 4, 5, 6, 7] });
+  return shownColumns([head, ...cells], [2, 4, 5, 6, 7]);
 }
 
 const numbers = (f: Fertility): string[] => [
-  decimal(f.bytes / f.tokens),
-  decimal(f.tokens / f.words),
-  percent(f.unknown / f.tokens),
-  percent(f.byteFallback / f.tokens),
+  decimal(per(f.bytes, f.tokens)),
+  decimal(per(f.tokens, f.words)),
+  percent(per(f.unknown, f.tokens)),
+  percent(per(f.byteFallback, f.tokens)),
 ];
 
 const vocabularyTable = (tokenizers: readonly (ComparedTokenizer & { readonly share_used: number })[]): string =>
-  inColumns([['tokenizer', 'pieces', 'used'], ...tokenizers.map((t) => [t.tokenizer, String(t.pieces), percent(t.share_used)])], {
-    right: [1, 2],
-  });
+  shownColumns([['tokenizer', 'pieces', 'used'], ...tokenizers.map((t) => [t.tokenizer, String(t.pieces), percent(t.share_used)])], [1, 2]);
+
+/** Names of files and domains are whatever people write. */
+const shownColumns = (rows: readonly (readonly string[])[], right: readonly number[]): string =>
+  inColumns(
+    rows.map((row) => row.map(unseen)),
+    { right },
+  );
