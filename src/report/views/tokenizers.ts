@@ -33,13 +33,13 @@ function fertilityTable(rows: readonly FertilityRow[], tokenizers: readonly Comp
     const before = shown[i - 1];
     const again = before?.domain === row.domain && before.language === row.language;
     return [
-      ...(again ? ['', '', ''] : [row.domain, row.language, formatCount(row.fertility.bytes)]),
-      row.tokenizer,
+      ...(again ? ['', '', ''] : [unseen(row.domain), unseen(row.language), formatCount(row.fertility.bytes)]),
+      unseen(row.tokenizer),
       ...numbers(row.fertility),
     ];
   });
   const head = ['domain', 'language', 'bytes', 'tokenizer', 'bytes/token', 'tokens/word', 'unknown', 'bytes as tokens'];
-  return shownColumns([head, ...cells], [2, 4, 5, 6, 7]);
+  return inColumns([head, ...cells], { right: [2, 4, 5, 6, 7] });
 }
 
 const numbers = (f: Fertility): string[] => [
@@ -50,11 +50,6 @@ const numbers = (f: Fertility): string[] => [
 ];
 
 const vocabularyTable = (tokenizers: readonly (ComparedTokenizer & { readonly share_used: number })[]): string =>
-  shownColumns([['tokenizer', 'pieces', 'used'], ...tokenizers.map((t) => [t.tokenizer, String(t.pieces), percent(t.share_used)])], [1, 2]);
-
-/** Names of files and domains are whatever people write. */
-const shownColumns = (rows: readonly (readonly string[])[], right: readonly number[]): string =>
-  inColumns(
-    rows.map((row) => row.map(unseen)),
-    { right },
-  );
+  inColumns([['tokenizer', 'pieces', 'used'], ...tokenizers.map((t) => [unseen(t.tokenizer), String(t.pieces), percent(t.share_used)])], {
+    right: [1, 2],
+  });
