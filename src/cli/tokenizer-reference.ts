@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EXIT, UserError } from '../base/index.ts';
 import { findRun } from '../runs/index.ts';
-import { loadSentencePiece, loadTokenizer, type Tokenizer } from '../text/index.ts';
+import { loadTokenizer, type Tokenizer } from '../text/index.ts';
 import { runsRoot, shownPath } from './surroundings.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -22,15 +22,11 @@ export async function tokenizerOf(ref: string, terminal: Terminal): Promise<Toke
     });
   });
   try {
-    return path.endsWith('.model') ? loadSentencePiece(bytes) : loadTokenizer(JSON.parse(bytes.toString()));
+    return loadTokenizer(bytes);
   } catch (error) {
-    if (error instanceof UserError)
-      throw new UserError(
-        error.code,
-        error.exit,
-        error.problems.map((p) => ({ ...p, place: [shownPath(path), p.place].filter(Boolean).join(', ') })),
-      );
-    throw new UserError('E_TOKENIZER', EXIT.damaged, { message: `not JSON: ${(error as Error).message}`, place: shownPath(path) });
+    if (!(error instanceof UserError)) throw error;
+    const placed = error.problems.map((p) => ({ ...p, place: [shownPath(path), p.place].filter(Boolean).join(', ') }));
+    throw new UserError(error.code, error.exit, placed);
   }
 }
 

@@ -1,6 +1,7 @@
 /** A tokenizer over a SentencePiece model: the same ids and texts as the C++ library. */
 import { META, META_LENGTH, Pieces } from './pieces.ts';
 import { byteOfName, isMatched, PIECE, readSentencePieceModel, type SentencePieceModel } from './sentencepiece-model.ts';
+import { sentencePieceJson } from './sentencepiece-json.ts';
 import { sentencePieceNormalizer } from './sentencepiece-normalizer.ts';
 import { sentencePieceSegmenter, unknownOf, userDefined } from './sentencepiece-segment.ts';
 import { readable } from './readable.ts';
@@ -46,7 +47,7 @@ export function sentencePiece(model: SentencePieceModel): Tokenizer {
     pieceOf: (id) => (pieces[id] && !isMatched(pieces[id].type) ? pieces[id].text : readable(bytesOf(id))),
     bytesOf,
     streamDecoder: () => pieceDecoder(model),
-    toJSON: () => ({}),
+    toJSON: () => sentencePieceJson(model),
   };
 }
 

@@ -10,6 +10,7 @@ import { sentencePieceJson } from '../sentencepiece-json.ts';
 import { readSentencePieceModel, type SentencePieceModel } from '../sentencepiece-model.ts';
 import { writeSentencePieceModel } from '../sentencepiece-write.ts';
 import { loadSentencePiece, sentencePiece } from '../sentencepiece.ts';
+import { loadTokenizer } from '../tokenizer-json.ts';
 import { TRAINER_DEFAULTS, type TrainerOptions } from './options.ts';
 import { trainPieces } from './train-pieces.ts';
 
@@ -77,12 +78,13 @@ describe.each(CASES)('%s, %s', (kind, rule) => {
     expect(readSentencePieceModel(writeSentencePieceModel(model, optionsOf(rule)))).toEqual(model);
   });
 
-  test('the official tokenizers encodes and decodes by the tokenizer.json as we do by the model', async () => {
+  test('the official tokenizers encodes and decodes by the tokenizer.json as we do by the model; so does our reader', async () => {
     const theirs = Official.fromString(JSON.stringify(sentencePieceJson(model)));
-    const ours = sentencePiece(model);
+    const [ours, read] = [sentencePiece(model), loadTokenizer(sentencePieceJson(model))];
     for (const text of [...heldOut.filter((_, i) => i % 40 === 0), '', ' ', '  a  b ', 'ﬁ ①\u3000x', '😀 naïve\ttab', '日本語\n\n 漢']) {
       const encoding = await theirs.encode(text, null, { addSpecialTokens: false });
       expect(encoding.getIds(), JSON.stringify(text)).toEqual(ours.encode(text));
+      expect(read.encode(text), JSON.stringify(text)).toEqual(encoding.getIds());
       expect(await theirs.decode(encoding.getIds(), true), JSON.stringify(text)).toBe(ours.decode(ours.encode(text)));
     }
   });
