@@ -103,8 +103,8 @@ export const train = command({
     const files = flags.out.length > 0 ? flags.out : ['tokenizer.json'];
     if (sources.length === 0)
       throw new UserError('E_USAGE', EXIT.usage, { message: 'on which texts?', place: 'openmoe tokenizer train', hint: TEXT_FORMS });
-    await checkFiles(files, kind);
     const given = optionsGiven(flags);
+    await checkFiles(files, kind, given);
     if (kind === 'byte-bpe') refuseOptions(given);
     const started = performance.now();
     const needs = { source: await textSource(sources), vocab, terminal, signal };
@@ -203,7 +203,7 @@ function progressTalk(terminal: Terminal): (phase: 'count' | 'pieces', done: num
   };
 }
 
-async function checkFiles(files: readonly string[], kind: (typeof KINDS)[number]): Promise<void> {
+async function checkFiles(files: readonly string[], kind: (typeof KINDS)[number], given: Given): Promise<void> {
   for (const file of files) {
     const allowed = kind === 'byte-bpe' ? /\.json$/ : /\.(json|model)$/;
     if (!allowed.test(file))
@@ -211,6 +211,12 @@ async function checkFiles(files: readonly string[], kind: (typeof KINDS)[number]
         message: kind === 'byte-bpe' ? 'a byte-level BPE is written as .json' : 'neither .json nor .model',
         place: `--out ${file}`,
         hint: 'tokenizer.json for Hugging Face, .model for SentencePiece',
+      });
+    if (given.treatWhitespaceAsSuffix && file.endsWith('.json'))
+      throw new UserError('E_TOKENIZER_FORM', EXIT.usage, {
+        message: 'tokenizer.json has no words that end with their blank',
+        place: `--out ${file}`,
+        hint: 'write a .model instead',
       });
     if (await stat(file).catch(() => undefined))
       throw new UserError('E_FILE_EXISTS', EXIT.usage, { message: 'there is such a file', place: file, hint: 'choose another with --out' });
