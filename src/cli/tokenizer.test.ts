@@ -31,7 +31,7 @@ describe('train', () => {
       '--kind',
       kind,
       '--vocab',
-      '320',
+      '300',
       '--byte-fallback',
       '--out',
       model,
@@ -45,7 +45,7 @@ describe('train', () => {
       file: model,
       files: [model, json],
       kind,
-      pieces: 320,
+      pieces: 300,
       skipped: 0,
     });
     const ids = loadSentencePiece(readFileSync(model)).encode(SENTENCE);
@@ -100,7 +100,7 @@ describe('train', () => {
   });
 
   test('reports its progress as events', async () => {
-    const { out } = await call(['tokenizer', 'train', texts, '--kind', 'unigram', '--vocab', '75', '--out', at('events.json'), '--jsonl']);
+    const { out } = await call(['tokenizer', 'train', texts, '--kind', 'unigram', '--vocab', '40', '--out', at('events.json'), '--jsonl']);
     const events = out.trim().split('\n').map(document);
     expect(events.filter(({ event }) => event === 'progress').length).toBeGreaterThan(1);
     expect(events.at(-1)).toMatchObject({ schema: 'openmoe.tokenizer-train/1' });
@@ -150,9 +150,9 @@ describe('compare', () => {
 
   beforeAll(async () => {
     expect(
-      await call(['tokenizer', 'train', texts, '--kind', 'unigram', '--vocab', '320', '--byte-fallback', '--out', at('fall.model')]),
+      await call(['tokenizer', 'train', texts, '--kind', 'unigram', '--vocab', '300', '--byte-fallback', '--out', at('fall.model')]),
     ).toMatchObject({ exit: 0 });
-    expect(await call(['tokenizer', 'train', texts, '--kind', 'bpe', '--vocab', '75', '--out', at('plain.model')])).toMatchObject({
+    expect(await call(['tokenizer', 'train', texts, '--kind', 'bpe', '--vocab', '40', '--out', at('plain.model')])).toMatchObject({
       exit: 0,
     });
   });
