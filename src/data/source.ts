@@ -13,6 +13,8 @@ export interface DomainInfo {
 export interface Document {
   readonly domain: string;
   readonly text: string;
+  /** Tag such as `de` or `zh-CN`, where it is known. */
+  readonly language?: string;
 }
 
 export interface Source {

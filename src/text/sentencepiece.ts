@@ -2,6 +2,7 @@
 import { META, META_LENGTH, Pieces } from './pieces.ts';
 import { sentencePieceJson } from './sentencepiece-json.ts';
 import { byteOfName, isMatched, PIECE, readSentencePieceModel, type SentencePieceModel } from './sentencepiece-model.ts';
+import { sentencePieceJson } from './sentencepiece-json.ts';
 import { sentencePieceNormalizer } from './sentencepiece-normalizer.ts';
 import { sentencePieceSegmenter, unknownOf, userDefined } from './sentencepiece-segment.ts';
 import { readable } from './readable.ts';
