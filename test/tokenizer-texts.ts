@@ -12,8 +12,7 @@ export const goldenTokenizers = (ending: string): readonly string[] =>
     .filter((f) => f.endsWith(`${ending}.gz`))
     .map((f) => f.slice(0, -`${ending}.gz`.length));
 
-export const goldenTokenizer = (name: string): Uint8Array =>
-  new Uint8Array(gunzipSync(readFileSync(join(GOLDENS, `${name}.gz`))));
+export const goldenTokenizer = (name: string): Uint8Array => new Uint8Array(gunzipSync(readFileSync(join(GOLDENS, `${name}.gz`))));
 
 /** Code points assigned long ago: libraries follow different versions of Unicode. */
 const OLD = [
@@ -55,18 +54,93 @@ const codePoint = fc.oneof(...OLD.map(([min, max]) => fc.integer({ min, max }).m
 
 /** What normalizers, pre-tokenizers and added tokens treat in ways of their own. */
 const tricky = [
-  ...['<s>', '</s>', '<mask>', '<sep>', ' of ', '<unk>', '<|eot|>', '<extra>', '\u2581sep\u2581', '<ctrl>', '<pad>', '<0x41>', 'token', 'New York', 'tokens'],
-  ...[' ', '  ', '\u2581', '\u2581\u2581', '\t', '\n', '\r\n', '\u0085', '\u00A0', '\u200B', '\u2028', '\u3000', '\uFEFF', '\0', '\u001F', '\u007F', '\uFFFD'],
-  ...["it's", "I'LL", "don't", 'Hello World', '123', '4567', '\u0663\u0664', '\u2167', '\u00BD', 'Caf\u00E9', 'e\u0301', '\u1EBF', 'e\u0323\u0302', '\u0344', '\u0340'],
-  ...['\uFB01', '\u2460', '\u212B', '\u00C5', '\u03A3', '\u0391\u03A3', '\u0130', '\uFDFA', '\u1100\u1161\u11A8', '\uAC01', '\u0F73\u0334', '\u06001', '\u{1D518}'],
-  ...['\u{1F469}\u200D\u{1F467}\u{1F3FD}', '\u{10FFFF}', '\u65E5\u672C\u8A9E', '\u0939\u093F\u0928\u094D\u0926\u0940', '\u0E44\u0E17\u0E22', '\u05E2\u05D1', '\u0639\u0631\u0628', '\u0120', '!?.,;:', '\u00AB\u2014\u00BB'],
+  '<s>',
+  '</s>',
+  '<mask>',
+  '<sep>',
+  ' of ',
+  '<unk>',
+  '<|eot|>',
+  '<extra>',
+  '▁sep▁',
+  '<ctrl>',
+  '<pad>',
+  '<0x41>',
+  'token',
+  'New York',
+  'tokens',
+  ' ',
+  '  ',
+  '▁',
+  '▁▁',
+  '	',
+  '\n',
+  '\r\n',
+  '',
+  '\xA0',
+  '​',
+  '\u2028',
+  '　',
+  '﻿',
+  '\0',
+  '',
+  '',
+  '�',
+  "it's",
+  "I'LL",
+  "don't",
+  'Hello World',
+  '123',
+  '4567',
+  '٣٤',
+  'Ⅷ',
+  '½',
+  'Café',
+  'é',
+  'ế',
+  'ệ',
+  '̈́',
+  '̀',
+  'ﬁ',
+  '①',
+  'Å',
+  'Å',
+  'Σ',
+  'ΑΣ',
+  'İ',
+  'ﷺ',
+  '각',
+  '각',
+  '̴ཱི',
+  '؀1',
+  '𝔘',
+  '👩‍👧🏽',
+  '􏿿',
+  '日本語',
+  'हिन्दी',
+  'ไทย',
+  'עב',
+  'عرب',
+  'Ġ',
+  '!?.,;:',
+  '«—»',
 ];
 
 /** Any text: all scripts, control characters, ill-formed UTF-16, what is special to some part of a tokenizer. */
 export const anyText: fc.Arbitrary<string> = fc.oneof(
   { weight: 6, arbitrary: fc.array(fc.oneof(fc.constantFrom(...tricky), codePoint), { maxLength: 14 }).map((parts) => parts.join('')) },
   { weight: 1, arbitrary: fc.string({ unit: codePoint }) },
-  { weight: 1, arbitrary: fc.array(fc.oneof(codePoint, fc.integer({ min: 0xd800, max: 0xdfff }).map((c) => String.fromCharCode(c)))).map((parts) => parts.join('')) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .array(
+        fc.oneof(
+          codePoint,
+          fc.integer({ min: 0xd800, max: 0xdfff }).map((c) => String.fromCharCode(c)),
+        ),
+      )
+      .map((parts) => parts.join('')),
+  },
 );
 
 /** Each lone surrogate as U+FFFD, which is what bytes can hold. */
@@ -77,7 +151,11 @@ export const hasSharedCorpus = existsSync(SHARED);
 
 /** Documents of the shared corpus. */
 export function* sharedCorpus(): Generator<string> {
-  for (const file of readdirSync(SHARED, { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.jsonl.gz')).sort())
-    for (const line of gunzipSync(readFileSync(join(SHARED, file))).toString('utf8').split('\n'))
+  for (const file of readdirSync(SHARED, { recursive: true, encoding: 'utf8' })
+    .filter((f) => f.endsWith('.jsonl.gz'))
+    .sort())
+    for (const line of gunzipSync(readFileSync(join(SHARED, file)))
+      .toString('utf8')
+      .split('\n'))
       if (line) yield (JSON.parse(line) as { text: string }).text;
 }

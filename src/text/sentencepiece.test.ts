@@ -12,7 +12,9 @@ interface Official {
   encodeIds(text: string): number[];
   decodeIds(ids: number[]): string;
 }
-const { SentencePieceProcessor } = createRequire(import.meta.url)('@agnai/sentencepiece-js') as { SentencePieceProcessor: new () => Official };
+const { SentencePieceProcessor } = createRequire(import.meta.url)('@agnai/sentencepiece-js') as {
+  SentencePieceProcessor: new () => Official;
+};
 const numRuns = Number(process.env['FUZZ'] ?? 1000) / 8;
 
 describe.each(goldenTokenizers('.model'))('%s', (name) => {
@@ -110,7 +112,8 @@ describe('the tokenizer of OpenMoE', () => {
     expect(tokenizer.tableRows % 128).toBe(0);
     expect([tokenizer.bos, tokenizer.eos]).toEqual([0, want.eos_id]);
     expect(tokenizer.sentinel(0)).toBe(want.vocab_size - 1);
-    for (const [id, piece] of Object.entries(want.last_pieces)) expect(`\u2581${tokenizer.pieceOf(Number(id)).trimStart()}`.replace('\u2423', '')).toBe(piece);
+    for (const [id, piece] of Object.entries(want.last_pieces))
+      expect(`\u2581${tokenizer.pieceOf(Number(id)).trimStart()}`.replace('\u2423', '')).toBe(piece);
   });
 
   test.each(want.texts)('encodes $text', ({ text, ids, decoded }) => {

@@ -1,6 +1,5 @@
 /** A tokenizer over a SentencePiece model: the same ids and texts as the C++ library. */
 import { META, META_LENGTH, Pieces } from './pieces.ts';
-import { sentencePieceJson } from './sentencepiece-json.ts';
 import { byteOfName, isMatched, PIECE, readSentencePieceModel, type SentencePieceModel } from './sentencepiece-model.ts';
 import { sentencePieceJson } from './sentencepiece-json.ts';
 import { sentencePieceNormalizer } from './sentencepiece-normalizer.ts';

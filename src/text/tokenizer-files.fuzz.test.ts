@@ -8,10 +8,13 @@ const numRuns = Number(process.env['FUZZ'] ?? 1000) / 5;
 const TEXT = 'to be, or <extra> 漢\u0301? \u2581';
 
 /** Some bytes of a file replaced, taken away, or put in. */
-const damage = fc.array(fc.record({ at: fc.double({ min: 0, max: 1, noNaN: true }), bytes: fc.uint8Array({ maxLength: 4 }), cut: fc.nat({ max: 6 }) }), {
-  minLength: 1,
-  maxLength: 3,
-});
+const damage = fc.array(
+  fc.record({ at: fc.double({ min: 0, max: 1, noNaN: true }), bytes: fc.uint8Array({ maxLength: 4 }), cut: fc.nat({ max: 6 }) }),
+  {
+    minLength: 1,
+    maxLength: 3,
+  },
+);
 
 function apply(file: Uint8Array, damages: readonly { at: number; bytes: Uint8Array; cut: number }[]): Uint8Array {
   return damages.reduce((bytes, d) => {

@@ -93,7 +93,8 @@ function split(source: Aligned, root: Node): Part[] {
     const { single_word: single, lstrip, rstrip } = added.token;
     let [from, to] = [at, at + added.pattern.length];
     at = to;
-    if (single && ((from > 0 && WORD_CHARACTER.test(characterBefore(text, from))) || STARTS_WITH_WORD.test(text.slice(to, to + 2)))) continue;
+    if (single && ((from > 0 && WORD_CHARACTER.test(characterBefore(text, from))) || STARTS_WITH_WORD.test(text.slice(to, to + 2))))
+      continue;
     if (lstrip) while (from > done && SPACE.test(text[from - 1]!)) from--;
     if (rstrip) while (to < text.length && SPACE.test(text[to]!)) to++;
     cut(done, from);

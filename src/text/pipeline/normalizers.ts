@@ -11,8 +11,7 @@ export type Normalizer = (source: Aligned) => Aligned;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
-export const patternOf = (pattern: PatternJson): RegExp =>
-  'String' in pattern ? literally(pattern.String) : translate(pattern.Regex);
+export const patternOf = (pattern: PatternJson): RegExp => ('String' in pattern ? literally(pattern.String) : translate(pattern.Regex));
 
 export function normalizerOf(json: NormalizerJson): Normalizer {
   switch (json.type) {

@@ -35,7 +35,11 @@ export function preTokenizerOf(json: PreTokenizerJson): PreTokenizer {
       return (source) => cut(prefixed(source)).map((words) => ({ ...words, bytes: true }));
     }
     case 'Whitespace':
-      return byPattern(/[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu, 'Removed', true);
+      return byPattern(
+        /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu,
+        'Removed',
+        true,
+      );
     case 'WhitespaceSplit':
       return byPattern(/\p{White_Space}/gu, 'Removed');
     case 'Split':
