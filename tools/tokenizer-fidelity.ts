@@ -1,6 +1,6 @@
 /**
  * Compares tokenizers with the official libraries on every line of a corpus, times both, and writes the tables in docs/fidelity.md.
- * npx tsx tools/tokenizer-fidelity.ts FILE… ; rows of files that are not named stay.
+ * npx tsx tools/tokenizer-fidelity.ts FILE… ; rows of files that are not named stay. EVERY=n takes each n-th line.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -16,8 +16,8 @@ const DOCUMENT = 'docs/fidelity.md';
 const [BEGIN, END] = ['<!-- tokenizers: npx tsx tools/tokenizer-fidelity.ts -->', '<!-- /tokenizers -->'];
 const HEAD = `## Tokenizers
 
-Every line of the shared corpus, encoded and decoded by the official library and here. \`differ\`: lines with other ids, other offsets, another
-decoded text. Speeds in MB/s of the same lines, one after the other on one thread; ×2: two workers, times faster than one, ids compared.
+Lines of the shared corpus, encoded and decoded by the official library and here; with \`EVERY=n\` each n-th, else all. \`differ\`: lines with other
+ids, other offsets, another decoded text. Speeds in MB/s of the same lines, one after the other on one thread; ×2: two workers, times faster than one, ids compared.
 
 | tokenizer | official library | lines | MB | ids differ | offsets differ | texts differ | official MB/s | here MB/s | ×2 |
 |---|---|---|---|---|---|---|---|---|---|`;

@@ -59,11 +59,12 @@ function textEncoder(model: SentencePieceModel): (text: string, offsets: boolean
   const { segment } = sentencePieceSegmenter(model);
   const unknown = unknownOf(model);
   const byteIds = new Map(pieces.flatMap((p, id) => (p.type === PIECE.byte ? [[byteOfName(p.text)!, id] as const] : [])));
+  const found = new Pieces();
   let source = new Uint8Array(3072);
   return (text, wanted) => {
     if (source.length < 3 * text.length) source = new Uint8Array(6 * text.length);
     const { bytes, length, origin } = normalize(source, encoder.encodeInto(text, source).written, wanted);
-    const found = new Pieces();
+    found.count = 0;
     segment(bytes, 0, length, found);
     const ids: number[] = [];
     const offsets: [number, number][] = [];
