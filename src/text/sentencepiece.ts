@@ -66,6 +66,8 @@ function textEncoder(model: SentencePieceModel): (text: string, offsets: boolean
     const { bytes, length, origin } = normalize(source, encoder.encodeInto(text, source).written, wanted);
     found.count = 0;
     segment(bytes, 0, length, found);
+    const known = wanted ? undefined : knownIds(found, unknown);
+    if (known) return { ids: known, offsets: [] };
     const ids: number[] = [];
     const offsets: [number, number][] = [];
     for (let i = 0, from = 0; i < found.count; from = found.ends[i++]!) {
@@ -81,6 +83,16 @@ function textEncoder(model: SentencePieceModel): (text: string, offsets: boolean
     }
     return { ids, offsets };
   };
+}
+
+/** The ids, where no character is unknown: an array of the right length at once. */
+function knownIds({ ids, count }: Pieces, unknown: number): number[] | undefined {
+  const known = new Array<number>(count);
+  for (let i = 0; i < count; i++) {
+    if (ids[i] === unknown) return undefined;
+    known[i] = ids[i]!;
+  }
+  return known;
 }
 
 /** An unknown character as its bytes; the last one has its place in the text. */
