@@ -70,6 +70,9 @@ const seconds = async (run: () => Promise<unknown> | unknown): Promise<number> =
   return (performance.now() - from) / 1000;
 };
 
+/** The JavaScript around the C++ library loses a byte-order mark at the beginning of a text. */
+const withoutMark = (text: string): string => text.replace(/^\uFEFF/, '');
+
 /** Speeds are measured on so many characters. */
 const TIMED = 6_000_000;
 
@@ -84,7 +87,7 @@ async function compare(path: string, lines: readonly string[]): Promise<string> 
     const got = want.offsets ? ours.encodeWithOffsets(line) : { ids: ours.encode(line), offsets: undefined };
     if (!equal(got.ids, want.ids)) differ.ids++;
     if (want.offsets && !equal(got.offsets!.flat(), want.offsets.flat())) differ.offsets++;
-    if (want.ids.length > 0 && ours.decode(want.ids) !== (await official.decode(want.ids))) differ.texts++;
+    if (want.ids.length > 0 && withoutMark(ours.decode(want.ids)) !== withoutMark(await official.decode(want.ids))) differ.texts++;
   }
   const stride = Math.ceil(lines.reduce((n, line) => n + line.length, 0) / TIMED);
   const sample = lines.filter((_, i) => i % stride === 0);

@@ -20,6 +20,9 @@ const { SentencePieceProcessor } = createRequire(import.meta.url)('@agnai/senten
 const numRuns = Math.ceil(Number(process.env['FUZZ'] ?? 1000) / 8);
 const texts = sampleTexts();
 
+/** The JavaScript around the C++ library loses a byte-order mark at the beginning. */
+const withoutMark = (text: string): string => text.replace(/^\uFEFF/, '');
+
 describe.each(goldenTokenizers('.model'))('%s', (name) => {
   let ours: Tokenizer;
   const official = new SentencePieceProcessor();
@@ -36,7 +39,7 @@ describe.each(goldenTokenizers('.model'))('%s', (name) => {
     for (const line of texts.flatMap((text) => text.split('\n'))) {
       const ids = official.encodeIds(line);
       expect(ours.encode(line), line).toEqual(ids);
-      expect(ours.decode(ids)).toBe(official.decodeIds(ids));
+      expect(withoutMark(ours.decode(ids))).toBe(official.decodeIds(ids));
     }
   });
 
@@ -45,7 +48,7 @@ describe.each(goldenTokenizers('.model'))('%s', (name) => {
       fc.property(anyText, (text) => {
         const ids = official.encodeIds(wellFormed(text));
         expect(ours.encode(text)).toEqual(ids);
-        expect(ours.decode(ids)).toBe(official.decodeIds(ids));
+        expect(withoutMark(ours.decode(ids))).toBe(official.decodeIds(ids));
       }),
       { numRuns },
     );
@@ -55,9 +58,9 @@ describe.each(goldenTokenizers('.model'))('%s', (name) => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: ours.vocabSize - 1 }), { maxLength: 12 }), (ids) => {
         const text = official.decodeIds(ids);
-        expect(ours.decode(ids)).toBe(text);
+        expect(withoutMark(ours.decode(ids))).toBe(text);
         const stream = ours.streamDecoder();
-        expect(ids.map((id) => stream.push(id)).join('') + stream.flush()).toBe(text);
+        expect(withoutMark(ids.map((id) => stream.push(id)).join('') + stream.flush())).toBe(text);
       }),
       { numRuns },
     );
