@@ -11,7 +11,7 @@ namespace openmoe::OPENMOE_ISA {
 
 struct F32 {
   static constexpr i64 kDeep = 1;
-  static constexpr bool kAsStored = true;  // a packed number is what stands in memory
+  template <class S> static constexpr bool kAsStored = true;  // packed numbers are what stands in memory
   // The first n lanes from memory; `high` is the next row along the depth, for policies that pair two, or null after the last.
   static vf across(const f32* low, const f32*, i64 n) { return load_part(low, n); }
   // kLanes packed numbers of n elements that are contiguous along the depth.
@@ -24,7 +24,7 @@ struct F32 {
 // Two elements along the depth in one number, multiplied and added by vdpbf16ps, which flushes denormals.
 struct Bf16 {
   static constexpr i64 kDeep = 2;
-  static constexpr bool kAsStored = false;
+  template <class S> static constexpr bool kAsStored = __is_same(S, bf16);  // along the depth
 
   static vf across(const f32* low, const f32* high, i64 n) {
     const __m512 first = (__m512)load_part(low, n), second = high ? (__m512)load_part(high, n) : __m512{};
@@ -63,7 +63,7 @@ struct Bf16 {
 #else
 // Without an instruction for it: f32 products of rounded operands, which are exact.
 struct Bf16 : F32 {
-  static constexpr bool kAsStored = false;
+  template <class S> static constexpr bool kAsStored = false;
   static vf across(const f32* low, const f32*, i64 n) { return round(load_part(low, n)); }
   static vf across(const bf16* low, const bf16*, i64 n) { return load_part(low, n); }
   static vf along(const f32* p, i64 n) { return round(load_part(p, n)); }

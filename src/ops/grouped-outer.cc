@@ -13,7 +13,7 @@ template <class P, class X, class Y> void multiply_groups(const Call& c) {
   i64* begins = reinterpret_cast<i64*>(c.scratch);
   f32* scratch = reinterpret_cast<f32*>(c.scratch + round_up((experts + 1) * sizeof(i64), 64));
   group_begins(c.in<i32>(2), experts, rows, begins);
-  const Split high(high_all, kBlockRows, 1), wide(cols, kBlockCols, kTileCols);
+  const Split high(high_all, kBlockNumbers / kBlockDepth, 1), wide(cols, kBlockCols, kTileCols);
   const bool around = goes_around(c, 0, cols);
   c.parallel(experts * high.count * wide.count, [&](i64 task, i32 worker) {
     const i64 e = task / (high.count * wide.count), p = task / wide.count % high.count, q = task % wide.count;

@@ -75,7 +75,8 @@ template <class P, class H, class G> void in_chunks(const Call& c) {
   for (i64 first = 0; first < shape.tokens; first += shape.chunk) {
     const i64 tokens = smaller(shape.chunk, shape.tokens - first);
     const ViewOf<H> h{c.in<H>(0) + first * features, features, 1};
-    const Grid forward(tokens, vocabulary), to_h(tokens, features), to_w(features, vocabulary);
+    const Grid forward(tokens, vocabulary, block_rows<P>(features), false), to_h(tokens, features, block_rows<P>(vocabulary), false);
+    const Grid to_w(features, vocabulary, block_rows<P>(tokens), true);
     c.parallel(forward.count(), [&](i64 block, i32 worker) {
       multiply_block<P>(forward, block, features, h, w, logits, step, false, packs + worker * kMultiplyScratch);
     });

@@ -14,7 +14,8 @@ template <class P, class A, class B, class C> void multiply_all(const Call& c) {
   const i64 depth = c.dim(0, turn_a ? rank - 2 : rank - 1);
   i64 batch = 1;
   for (i32 i = 0; i < rank - 2; ++i) batch *= c.dim(0, i);
-  const Grid grid(rows, cols);
+  const Grid grid(rows, cols, block_rows<P>(depth), turn_a);
+  const bool around = goes_around(c, 0, cols);
   c.parallel(batch * grid.count(), [&](i64 task, i32 worker) {
     const i64 n = task / grid.count();
     const A* a_data = c.in<A>(0) + n * rows * depth;
@@ -22,7 +23,8 @@ template <class P, class A, class B, class C> void multiply_all(const Call& c) {
     const ViewOf<A> a = turn_a ? ViewOf<A>{a_data, 1, rows} : ViewOf<A>{a_data, depth, 1};
     const ViewOf<B> b = turn_b ? ViewOf<B>{b_data, 1, depth} : ViewOf<B>{b_data, cols, 1};
     f32* scratch = reinterpret_cast<f32*>(c.scratch) + worker * kMultiplyScratch;
-    multiply_block<P>(grid, task % grid.count(), depth, a, b, c.out<C>(0) + n * rows * cols, cols, false, scratch);
+    multiply_block<P>(grid, task % grid.count(), depth, a, b, c.out<C>(0) + n * rows * cols, cols, false, scratch, around);
+    settle(around);
   });
 }
 
