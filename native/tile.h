@@ -35,6 +35,7 @@ struct Ahead {
     jump = step * static_cast<i64>(sizeof(S)) - lines * kLine;
   }
   void fetch() {
+#if !defined(__wasm__)  // there is nothing to fetch with
     __builtin_prefetch(at, 0, 2);  // into L2: in L1 it would push out the panels in use
     at += kLine;
     if (--left == 0) {
@@ -42,6 +43,7 @@ struct Ahead {
       left = lines;
       if (--runs == 0) *this = then ? *then : Ahead();
     }
+#endif
   }
 };
 
@@ -72,35 +74,28 @@ constexpr i64 kRowsAhead = 16;  // rows of an unpacked b on their way into L1
 // Sums on their way to where they are wanted, for all but the plain case: cut off at the right edge, rounded, or around the caches. Once for
 // every height of tile, as unrolled for each it would be most of the engine's code.
 static __attribute__((noinline)) void store_sums(const Tile& t, i64 rows, const vf* sums) {
-  if (t.cols == kTileCols && !t.add) {
-    for (i64 i = 0; i < rows; ++i) {
+  const auto each = [&](auto f) {
+    for (i64 i = 0; i < rows; ++i, sums += kTileVectors) {
 #pragma GCC unroll 4
-      for (int j = 0; j < kTileVectors; ++j, ++sums) {
-        bf16* rounded = t.rounded + i * t.rounded_step + j * kLanes;
-        if (!t.rounded) {
-          put(t.c + i * t.c_step + j * kLanes, *sums, Around{});
-        } else if (t.around) {
-          put(rounded, *sums, Around{});
-        } else {
-          store(rounded, *sums);
-        }
+      for (int j = 0; j < kTileVectors; ++j) {
+        if (j * kLanes < t.cols) f(i, j * kLanes, sums[j]);
       }
     }
-    return;
+  };
+  if (t.cols == kTileCols && !t.add && t.around) {
+    if (t.rounded) return each([&](i64 i, i64 j, vf sum) { put(t.rounded + i * t.rounded_step + j, sum, Around{}); });
+    return each([&](i64 i, i64 j, vf sum) { put(t.c + i * t.c_step + j, sum, Around{}); });
   }
-  for (i64 i = 0; i < rows; ++i) {
-    for (i64 j = 0; j < kTileCols && j < t.cols; j += kLanes, ++sums) {
-      const i64 lanes = t.cols - j;
-      f32* c = t.c + i * t.c_step + j;
-      const vf sum = t.add ? load_part(c, lanes) + *sums : *sums;
-      if (t.rounded) {
-        store_part(t.rounded + i * t.rounded_step + j, sum, lanes);
-      } else {
-        store_part(c, sum, lanes);
-      }
+  each([&](i64 i, i64 j, vf sum) {
+    const i64 lanes = t.cols - j;
+    f32* c = t.c + i * t.c_step + j;
+    if (t.add) sum += load_part(c, lanes);
+    if (t.rounded) {
+      store_part(t.rounded + i * t.rounded_step + j, sum, lanes);
+    } else {
+      store_part(c, sum, lanes);
     }
-    sums += kTileVectors - smaller<i64>(kTileVectors, ceil_div(t.cols, kLanes));
-  }
+  });
 }
 
 // Where a tile finds its b unpacked, if it does.
