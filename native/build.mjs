@@ -20,7 +20,7 @@ const ISAS = {
     avx512: AVX512,
     avx2: ['-mavx2', '-mfma', '-mf16c'],
   },
-  arm64: { neon: [] },
+  arm64: { neon_bf16: ['-march=armv8.2-a+bf16+i8mm'], neon: [] },
 };
 const isas = ISAS[process.arch];
 
@@ -43,7 +43,9 @@ function findCompiler() {
   return undefined;
 }
 
-const shellFiles = ['system.cc', 'vm.cc', 'threads.cc', 'probe.cc', 'node.cc'].map((f) => `native/${f}`);
+const shellFiles = ['system.cc', 'vm.cc', 'threads.cc', 'probe.cc', 'node.cc', 'node-memory.cc', 'node-program.cc'].map(
+  (f) => `native/${f}`,
+);
 const addonFiles = () => [...kernelFiles(), ...shellFiles, ...headers(), 'native/build.mjs', 'native/sources.mjs'];
 
 function writeUnit(folder, isa) {

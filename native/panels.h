@@ -7,7 +7,7 @@
 // A word belongs to one column. Sums run over rows in ascending order, one chain a column (two of bf16 pairs, even and odd): bits do not
 // depend on how many rows of x are multiplied together.
 #pragma once
-#include "bf16.h"
+#include "product.h"
 
 namespace openmoe::OPENMOE_ISA {
 namespace panels {
@@ -92,8 +92,8 @@ template <int Bits> inline void prepare(const f32* x, i64 k, const Rows& rows, i
 
 // sum + two bf16 of each lane times the same two of x, which all lanes hold.
 inline vf dot_pairs(vf sum, vi w, vi x) {
-#if defined(__AVX512BF16__)
-  return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)(__m512i)w, (__m512bh)(__m512i)x);
+#if defined(__AVX512BF16__) || defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+  return dot_both(sum, (vf)w, (vf)x);
 #else
   sum += (vf)(w << 16) * (vf)(x << 16);
   return sum + (vf)(w & (i32)0xffff0000) * (vf)(x & (i32)0xffff0000);
@@ -104,6 +104,8 @@ inline vf dot_pairs(vf sum, vi w, vi x) {
 inline vi dot_bytes(vi sum, vi w, i32 x) {
 #if defined(__AVX512VNNI__)
   return (vi)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)w, _mm512_set1_epi32(x));
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+  return (vi)vusdotq_s32((int32x4_t)sum, (uint8x16_t)w, (int8x16_t)(x - vi{}));
 #elif defined(__AVX512BW__)
   const __m512i v = _mm512_set1_epi32(x), mask = _mm512_set1_epi16(255);
   const __m512i even = _mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8), odd = _mm512_srai_epi16(v, 8);

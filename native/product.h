@@ -5,6 +5,8 @@
 #include "bf16.h"
 #if defined(__AVX512BF16__)
 #include <immintrin.h>
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+#include <arm_neon.h>
 #endif
 
 namespace openmoe::OPENMOE_ISA {
@@ -20,38 +22,62 @@ struct F32 {
   static vf multiply_add(vf a, vf b, vf sum) { return sum + a * b; }
 };
 
+#if defined(__AVX512BF16__) || defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+typedef u16 Both __attribute__((vector_size(kLanes * 4), may_alias));  // two elements a lane
+
 #if defined(__AVX512BF16__)
-// Two elements along the depth in one number, multiplied and added by vdpbf16ps, which flushes denormals.
+// The lanes of one register rounded, then those of another.
+inline Both round_both(vf first, vf second) { return (Both)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first); }
+// n <= 2 · kLanes of them from memory.
+inline Both load_both(const bf16* p, i64 n) {
+  return (Both)(n >= 2 * kLanes ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi16(static_cast<__mmask32>((1u << n) - 1), p));
+}
+inline vh load_halves(const bf16* p, i64 n) {
+  return n >= kLanes ? *reinterpret_cast<const vhu*>(p) : (vh)_mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), p);
+}
+inline vf dot_both(vf sum, vf a, vf b) { return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b); }
+#else
+inline Both round_both(vf first, vf second) {
+  return (Both)vcvtq_high_bf16_f32(vcvtq_low_bf16_f32((float32x4_t)first), (float32x4_t)second);
+}
+inline Both load_both(const bf16* p, i64 n) {
+  typedef u16 Unaligned __attribute__((vector_size(kLanes * 4), may_alias, aligned(2)));
+  if (n >= 2 * kLanes) return *reinterpret_cast<const Unaligned*>(p);
+  Both v{};
+  for (i64 i = 0; i < n; ++i) v[i] = p[i].bits;
+  return v;
+}
+inline vh load_halves(const bf16* p, i64 n) {
+  if (n >= kLanes) return *reinterpret_cast<const vhu*>(p);
+  vh v{};
+  for (i64 i = 0; i < n; ++i) v[i] = p[i].bits;
+  return v;
+}
+inline vf dot_both(vf sum, vf a, vf b) { return (vf)vbfdotq_f32((float32x4_t)sum, (bfloat16x8_t)a, (bfloat16x8_t)b); }
+#endif
+
+// Two elements along the depth in one number, multiplied and added by vdpbf16ps or bfdot, which flush denormals.
 struct Bf16 {
   static constexpr i64 kDeep = 2;
   template <class S> static constexpr bool kAsStored = __is_same(S, bf16);  // along the depth
 
   static vf across(const f32* low, const f32* high, i64 n) {
-    const __m512 first = (__m512)load_part(low, n), second = high ? (__m512)load_part(high, n) : __m512{};
-    return interleave((Both)_mm512_cvtne2ps_pbh(second, first), Lanes{});
+    return interleave(round_both(load_part(low, n), high ? load_part(high, n) : vf{}), Lanes{});
   }
   static vf across(const bf16* low, const bf16* high, i64 n) {
-    return interleave(halves(low, n), high ? halves(high, n) : vh{}, Lanes{});
+    return interleave(load_halves(low, n), high ? load_halves(high, n) : vh{}, Lanes{});
   }
   static vf along(const f32* p, i64 n) {
-    if (n >= 2 * kLanes) return (vf)_mm512_cvtne2ps_pbh((__m512)load(p + kLanes), (__m512)load(p));
-    return (vf)_mm512_cvtne2ps_pbh((__m512)load_part(p + kLanes, larger<i64>(0, n - kLanes)), (__m512)load_part(p, n));
+    if (n >= 2 * kLanes) return (vf)round_both(load(p), load(p + kLanes));
+    return (vf)round_both(load_part(p, n), load_part(p + kLanes, larger<i64>(0, n - kLanes)));
   }
-  static vf along(const bf16* p, i64 n) {
-    if (n >= 2 * kLanes) return (vf)_mm512_loadu_si512(p);
-    return (vf)_mm512_maskz_loadu_epi16(static_cast<__mmask32>((1u << n) - 1), p);
-  }
-  static vf broadcast(const f32* p) { return (vf)_mm512_set1_epi32(*reinterpret_cast<const Bits*>(p)); }
-  static vf multiply_add(vf a, vf b, vf sum) { return (vf)_mm512_dpbf16_ps((__m512)sum, (__m512bh)a, (__m512bh)b); }
+  static vf along(const bf16* p, i64 n) { return (vf)load_both(p, n); }
+  static vf broadcast(const f32* p) { return (vf)(*reinterpret_cast<const Bits*>(p) - vi{}); }
+  static vf multiply_add(vf a, vf b, vf sum) { return dot_both(sum, a, b); }
 
  private:
   typedef i32 Bits __attribute__((may_alias));
-  static vh halves(const bf16* p, i64 n) {
-    if (n >= kLanes) return *reinterpret_cast<const vhu*>(p);
-    return (vh)_mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), p);
-  }
   // A row and the next → pairs.
-  typedef u16 Both __attribute__((vector_size(64)));
   using Lanes = typename CountTo<2 * kLanes>::type;
   template <int... I> static vf interleave(Both rows, Sequence<I...>) {
     return (vf)__builtin_shufflevector(rows, rows, (I / 2 + I % 2 * kLanes)...);

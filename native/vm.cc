@@ -2,6 +2,11 @@
 #include "vm.h"
 
 #include <string.h>
+#if defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 
 #define DECLARE_ISA(isa)                    \
   namespace isa {                           \
@@ -20,6 +25,9 @@ DECLARE_ISA(avx512)
 #if defined(OPENMOE_HAS_AVX2)
 DECLARE_ISA(avx2)
 #endif
+#if defined(OPENMOE_HAS_NEON_BF16)
+DECLARE_ISA(neon_bf16)
+#endif
 #if defined(OPENMOE_HAS_NEON)
 DECLARE_ISA(neon)
 #endif
@@ -30,6 +38,22 @@ DECLARE_ISA(simd128)
 DECLARE_ISA(relaxed)
 #endif
 
+#if defined(__aarch64__)
+static bool has_neon_bf16() {
+#if defined(__APPLE__)
+  const auto has = [](const char* feature) {
+    int yes = 0;
+    size_t size = sizeof yes;
+    return sysctlbyname(feature, &yes, &size, nullptr, 0) == 0 && yes != 0;
+  };
+  return has("hw.optional.arm.FEAT_BF16") && has("hw.optional.arm.FEAT_I8MM");
+#else
+  constexpr unsigned long kI8mm = 1ul << 13, kBf16 = 1ul << 14;  // HWCAP2 of Linux
+  const unsigned long both = kI8mm | kBf16;
+  return (getauxval(AT_HWCAP2) & both) == both;
+#endif
+}
+#endif
 #if defined(__x86_64__)
 static bool has_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
@@ -48,6 +72,9 @@ const std::vector<Isa>& isas() {
 #endif
 #if defined(OPENMOE_HAS_AVX2)
       {"avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), &avx2::kernels, &avx2::block_ops},
+#endif
+#if defined(OPENMOE_HAS_NEON_BF16)
+      {"neon_bf16", has_neon_bf16(), &neon_bf16::kernels, &neon_bf16::block_ops},
 #endif
 #if defined(OPENMOE_HAS_NEON)
       {"neon", true, &neon::kernels, &neon::block_ops},

@@ -11,6 +11,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   compile: ['ops'],
   exec: ['compile'],
   nn: ['ops'],
+  hub: [],
   models: ['nn'],
   checkpoints: ['models'],
   text: [],
@@ -21,11 +22,12 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   routing: ['infer'],
   report: ['routing'],
   bench: ['train'],
-  cli: ['report', 'bench', 'train'],
+  parity: ['train'],
+  cli: ['report', 'bench', 'parity', 'train', 'hub'],
 };
 const reach = (folder: string): string[] => [folder, 'base', ...(ARROWS[folder] ?? []).flatMap(reach)];
 
-const NODE_ROOMS = ['exec/cpu', 'runs', 'cli'];
+const NODE_ROOMS = ['exec/cpu', 'hub', 'runs', 'cli'];
 const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
   .filter((f) => f.endsWith('.ts'))
   .sort();

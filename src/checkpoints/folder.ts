@@ -1,7 +1,8 @@
 /** Hugging Face style folders: weights under their published names and orientation, config.json, generation_config.json. */
-import { EXIT, headerLength, readHeader, UserError } from '../base/index.ts';
-import { type DecoderConfig, DIALECTS, FAMILIES, type Model } from '../models/index.ts';
-import { checkTensors, readTensors, tensorFile } from './tensors.ts';
+import { EXIT, UserError } from '../base/index.ts';
+import type { Model } from '../models/index.ts';
+import { CONFIG, modelOf, readConfig } from './config.ts';
+import { readTensors, tensorFile } from './tensors.ts';
 
 export interface FolderFile {
   readonly name: string;
@@ -9,7 +10,6 @@ export interface FolderFile {
 }
 
 export const WEIGHTS = 'model.safetensors';
-const CONFIG = 'config.json';
 
 export const jsonFile = (name: string, value: unknown): FolderFile => ({
   name,
@@ -61,27 +61,6 @@ export interface Located {
   readonly transposed: boolean;
 }
 
-/** What locating needs of the weights' file: its size and its bytes [begin, end). */
-export interface WeightsFile {
-  readonly size: number;
-  readRange(begin: number, end: number): Promise<Uint8Array>;
-}
-
-/** Every parameter's place by path, from the file's header alone. Throws UserErrors E_SAFETENSORS and E_WEIGHTS (exit 4). */
-export async function locateWeights(model: Model, file: WeightsFile, place: string): Promise<Map<string, Located>> {
-  const at = `${place}/${WEIGHTS}`;
-  const length = headerLength(await file.readRange(0, Math.min(8, file.size)), file.size, at);
-  const { tensors } = readHeader(await file.readRange(0, 8 + length), file.size, at);
-  const expected = model.list.map((p) => ({ name: p.foreign.name, shape: foreignShape(p) }));
-  checkTensors(tensors, expected, { types: ['F32', 'BF16'], place: at });
-  return new Map(
-    model.list.map(({ path, foreign }) => {
-      const { begin, dtype, shape } = tensors.get(foreign.name)!;
-      return [path, { begin, dtype: dtype === 'F32' ? 'f32' : 'bf16', shape, transposed: foreign.transposed }];
-    }),
-  );
-}
-
 const foreignShape = ({ shape, foreign }: Model['list'][number]): readonly number[] => (foreign.transposed ? shape.toReversed() : shape);
 
 /** [rows, cols] → [cols, rows], in tiles that stay in cache. */
@@ -95,53 +74,10 @@ function transposed(x: Float32Array, rows: number, cols: number): Float32Array {
   return y;
 }
 
-/** The model that a folder's config.json describes. Throws UserError E_MODEL_CONFIG (exit 4) naming every key at fault. */
+/** The model that a folder's config.json describes. Throws UserErrors E_ARCHITECTURE, E_MODEL_CONFIG (exit 4) naming every key at fault. */
 export async function readModel(readFile: ReadFile, place: string): Promise<Model> {
   const at = `${place}/${CONFIG}`;
-  const config = parse(await readFile(CONFIG), at);
-  const wrong: string[] = [];
-  const number = (key: string, fallback?: number): number => {
-    const value = config[key] ?? fallback;
-    if (typeof value !== 'number' || !Number.isFinite(value)) wrong.push(key);
-    return value as number;
-  };
-  const kind = config['openmoe_sparse_kind'] ?? 'moe';
-  const dialect = config['openmoe_dialect'] ?? 'jax';
-  const c: DecoderConfig = {
-    vocab: number('vocab_size'),
-    hidden: number('hidden_size'),
-    inner: number('intermediate_size'),
-    layers: number('num_hidden_layers'),
-    heads: number('num_attention_heads'),
-    headSize: number('head_dim'),
-    moeInterval: number('moe_layer_interval'),
-    experts: number('num_experts'),
-    topK: number('router_topk'),
-    dialect: dialect as DecoderConfig['dialect'],
-    groupSize: number('openmoe_group_size', 4096),
-    referenceGroups: config['openmoe_reference_groups'] === true,
-    capacityFactorTrain: number('router_capacity_factor_train'),
-    capacityFactorEval: number('router_capacity_factor_eval'),
-    minCapacity: number('router_min_capacity'),
-    maxPositions: number('max_position_embeddings'),
-    ropeTheta: number('rope_theta', 10_000),
-    normEps: number('rms_norm_eps'),
-    precision: 'f32',
-    initScale: number('openmoe_init_scale', 0.1),
-  };
-  if (!DIALECTS.includes(c.dialect)) wrong.push('openmoe_dialect');
-  const family = ({ moe: 'openmoe', twin: 'dense-twin', none: 'dense' } as const)[kind as string];
-  if (!family) wrong.push('openmoe_sparse_kind');
-  if (wrong.length > 0)
-    throw new UserError(
-      'E_MODEL_CONFIG',
-      EXIT.damaged,
-      wrong.map((key) => ({
-        message: `${key}: ${JSON.stringify(config[key]) ?? 'missing'} is not what an OpenMoE config holds`,
-        place: at,
-      })),
-    );
-  return FAMILIES[family!](c);
+  return modelOf(readConfig(parse(await readFile(CONFIG), at), at));
 }
 
 function parse(bytes: Uint8Array, place: string): Record<string, unknown> {

@@ -29,13 +29,13 @@ function headLine(state: ProgressState): Span[] {
   ];
 }
 
-function lossLine({ losses, crossEntropy, validation }: ProgressState, width: number): Span[] {
+function lossLine({ curve, crossEntropy, validation }: ProgressState, width: number): Span[] {
   const room = Math.max(0, Math.min(MOST_SPARKS, width - 40));
   return [
     ['loss ', 'dim'],
     [shownLoss(crossEntropy), 'bold'],
     ['  '],
-    [sparkline(losses, room), 'cyan'],
+    [sparkline(curve.points, room), 'cyan'],
     ['  validation ', 'dim'],
     [validation ? `${shownLoss(validation.loss)} (step ${validation.step})` : '–'],
   ];

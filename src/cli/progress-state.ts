@@ -29,23 +29,34 @@ export interface ProgressState {
   readonly peak: number | undefined;
   readonly crossEntropy: number;
   readonly learningRate: number;
-  /** Cross-entropy of each step so far, in this session. */
-  readonly losses: readonly number[];
+  /** Cross-entropy of this session from its first step on. */
+  readonly curve: Curve;
   readonly validation: { readonly step: number; readonly loss: number; readonly byDomain: Readonly<Record<string, number>> } | undefined;
   readonly saved: number | undefined;
   readonly layers: readonly LayerState[];
   /** Milliseconds at which the session began, and of the last event. */
   readonly began: number;
   readonly now: number;
-  /** Seconds of the latest steps, oldest first, and of all steps of this session together. */
-  readonly recent: readonly number[];
+  /** The latest steps, oldest first; and the seconds of all steps of this session together. */
+  readonly recent: readonly { readonly seconds: number; readonly crossEntropy: number }[];
   readonly stepSeconds: number;
   /** How the session ended; undefined while it runs. */
   readonly ending: 'finished' | 'signal' | 'time' | undefined;
 }
 
-/** Steps over which speed is averaged. */
+/** Values in order, thinned as they become many: each point is the mean of `steps` of them, the last one of those so far. */
+export interface Curve {
+  readonly points: readonly number[];
+  readonly steps: number;
+  /** Values in the last point. */
+  readonly filled: number;
+}
+
+/** Steps over which speed and the training loss are averaged. */
 const WINDOW = 20;
+
+/** More points than any terminal has columns. */
+const POINTS = 1024;
 
 const NOTHING: ProgressState = {
   params: { total: 0, active: 0 },
@@ -58,7 +69,7 @@ const NOTHING: ProgressState = {
   peak: undefined,
   crossEntropy: NaN,
   learningRate: NaN,
-  losses: [],
+  curve: { points: [], steps: 1, filled: 1 },
   validation: undefined,
   saved: undefined,
   layers: [],
@@ -85,20 +96,10 @@ export function advance(
     case 'step': {
       const { step, tokens, crossEntropy, learningRate } = event;
       const layers = event.layers.map((l) => layerState(l, shape));
-      const recent = [...state.recent.slice(1 - WINDOW), event.seconds];
+      const recent = [...state.recent.slice(1 - WINDOW), { seconds: event.seconds, crossEntropy }];
       const stepSeconds = state.stepSeconds + event.seconds;
-      return {
-        ...state,
-        now,
-        step,
-        tokens,
-        crossEntropy,
-        learningRate,
-        layers,
-        recent,
-        stepSeconds,
-        losses: [...state.losses, crossEntropy],
-      };
+      const curve = extended(state.curve, crossEntropy);
+      return { ...state, now, step, tokens, crossEntropy, learningRate, layers, recent, stepSeconds, curve };
     }
     case 'validation':
       return { ...state, now, validation: { step: event.step, loss: event.loss, byDomain: event.byDomain } };
@@ -109,6 +110,16 @@ export function advance(
     case 'finished':
       return { ...state, now, step: event.step, ending: 'finished' };
   }
+}
+
+function extended({ points, steps, filled }: Curve, value: number): Curve {
+  if (filled < steps) {
+    const mean = (points.at(-1)! * filled + value) / (filled + 1);
+    return { points: [...points.slice(0, -1), mean], steps, filled: filled + 1 };
+  }
+  if (points.length < POINTS) return { points: [...points, value], steps, filled: 1 };
+  const halved = Array.from({ length: POINTS / 2 }, (_, i) => (points[2 * i]! + points[2 * i + 1]!) / 2);
+  return { points: [...halved, value], steps: steps * 2, filled: 1 };
 }
 
 function layerState(
@@ -140,7 +151,7 @@ export interface Speed {
 /** Undefined before the first step. */
 export function speed({ recent, tokensPerStep, flopsPerStep, peak, began, now, from, step, steps }: ProgressState): Speed | undefined {
   if (recent.length === 0) return undefined;
-  const seconds = recent.reduce((a, b) => a + b, 0) / recent.length;
+  const seconds = recent.reduce((sum, r) => sum + r.seconds, 0) / recent.length;
   const done = step - from;
   return {
     tokensPerSecond: tokensPerStep / seconds,

@@ -71,6 +71,12 @@ describe('numbers', () => {
     expect(speed(state)!.eta).toBeCloseTo((2 / 2) * 38); // two steps in two seconds by the clock, 38 to go
   });
 
+  test('the curve of a long run keeps a bounded number of means', () => {
+    const { points, steps } = after(Array.from({ length: 5000 }, (_, i) => [i, step(i + 1, { crossEntropy: i + 1 })] as const)).curve;
+    expect(points.length).toBeLessThanOrEqual(1024);
+    expect(points.slice(0, -1)).toEqual(points.slice(0, -1).map((_, i) => i * steps + (steps + 1) / 2));
+    expect(points.length * steps).toBeGreaterThanOrEqual(5000);
+  });
   test('a layer shows dropped slots as a share, experts that nobody chose, and the entropy of its load', () => {
     const loads = [4, 2, 2, 0].map((n) => n / 8);
     const bits = loads.reduce((sum, p) => sum - (p > 0 ? p * Math.log2(p) : 0), 0);

@@ -105,19 +105,19 @@ async function fixedIn(run: Run, recipe: Recipe, { prepared, executor, terminal,
 
 const pretty = (value: object): string => `${JSON.stringify(value, null, 2)}\n`;
 
-/** Steps at the end of which the training loss is the mean. */
-const LAST_STEPS = 20;
-
 /** Numbers of a session, as verbs report them. */
 export function sessionNumbers({ recipe, progress: p }: Pick<Trained, 'recipe' | 'progress'>) {
   const done = p.step - p.from;
-  const last = p.losses.slice(-LAST_STEPS);
+  const last = p.recent;
   return {
     step: p.step,
     steps: recipe.train.steps,
     tokens: p.step * p.tokensPerStep,
     params: p.params,
-    loss: { train: last.length > 0 ? last.reduce((a, b) => a + b, 0) / last.length : null, val: p.validation?.loss ?? null },
+    loss: {
+      train: last.length > 0 ? last.reduce((sum, r) => sum + r.crossEntropy, 0) / last.length : null,
+      val: p.validation?.loss ?? null,
+    },
     /** A stopped run was last validated some steps ago. */
     val_step: p.validation?.step ?? null,
     val_by_domain: p.validation?.byDomain ?? {},

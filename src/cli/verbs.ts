@@ -24,6 +24,10 @@ export const OPENMOE: Group = {
       about: 'trains tokenizers, and shows what they do to a text',
       load: async () => (await import('./commands/tokenizer.ts')).tokenizer,
     },
+    models: {
+      about: 'looks at checkpoints of every format, checks, compares, converts and makes them',
+      load: async () => (await import('./commands/models.ts')).models,
+    },
     bench: {
       about: 'measures kernels and the training step against the peak',
       load: async () => (await import('./commands/bench.ts')).bench,

@@ -66,6 +66,7 @@ export async function prepare(
   { length, batch, signal }: { readonly length: number; readonly batch: number; readonly signal?: AbortSignal },
   onProgress: (progress: PrepareProgress) => void = () => {},
 ): Promise<Dataset> {
+  const eos = endOf(tokenizer);
   const documents = await tokenize(source, tokenizer, signal, onProgress);
   const cluster = clusters(documents.map((d) => d.sketch));
   const sides = assign(
@@ -74,12 +75,12 @@ export async function prepare(
   const on = (side: Split): Prepared[] => documents.filter((_, i) => sides[i] === side).sort((a, b) => a.domain - b.domain);
   const copies = new Set(documents.filter((_, i) => cluster[i] !== i));
   const examples = function* (list: readonly Prepared[]): Generator<Labelled> {
-    for (const { ids, domain } of list) yield { example: causal(ids, tokenizer.eos), domain };
+    for (const { ids, domain } of list) yield { example: causal(ids, eos), domain };
   };
   const train = pack(examples(on('train')), { length, fullRowsOnly: true });
   const held = on('validation');
   const validation = source.domains.map((_, d) => pack(examples(held.filter((x) => x.domain === d)), { length, fullRowsOnly: false }));
-  const probe = on('probe').map((d) => ({ targets: causal(d.ids, tokenizer.eos).targets, domain: d.domain, copy: copies.has(d) }));
+  const probe = on('probe').map((d) => ({ targets: causal(d.ids, eos).targets, domain: d.domain, copy: copies.has(d) }));
   refuseSmall(source, { trainRows: train.count, validationRows: validation.reduce((n, v) => n + v.count, 0), length, batch });
   const row = (number: number): Batch => gather(train, [number]);
   return {
@@ -118,6 +119,14 @@ export async function prepare(
       );
     },
   };
+}
+
+function endOf({ eos }: Tokenizer): number {
+  if (eos !== undefined) return eos;
+  throw new UserError('E_TOKENIZER_EOS', EXIT.usage, {
+    message: 'the tokenizer has no piece that ends a document',
+    hint: 'train one with `openmoe tokenizer train`',
+  });
 }
 
 async function tokenize(

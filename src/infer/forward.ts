@@ -1,5 +1,5 @@
 /** The decoder as inference runs it: attention comes from outside, products from any form of weights.   B rows, S tokens a row, N = B·S, H hidden. */
-import { add, gather, type Model, rmsNorm, scope, type Tensor, throughExperts } from './vocabulary.ts';
+import { add, gather, type Model, mul, rmsNorm, scope, type Tensor, throughExperts } from './vocabulary.ts';
 import type { Products } from './products.ts';
 
 export interface Reading {
@@ -9,6 +9,8 @@ export interface Reading {
   readonly length: number;
   /** Every row is a routing group of its own. */
   readonly alone: boolean;
+  /** [N,1] 0 where a row is padded: there normed inputs are zero (reference 2.7). */
+  readonly mask?: Tensor;
   /** Answers [N,D] of a layer's attention to its queries, keys and values [N,3D]. */
   attend(qkv: Tensor, layer: number): Tensor;
 }
@@ -16,7 +18,10 @@ export interface Reading {
 /** [N,H] after the final norm: what `model.apply` computes, by these products. */
 export function forward(model: Model, by: Products, weight: (path: string) => Tensor, reading: Reading): Tensor {
   const c = model.config;
-  const normed = (x: Tensor, path: string): Tensor => rmsNorm(x, weight(`${path}.scale`), { eps: c.normEps });
+  const normed = (x: Tensor, path: string): Tensor => {
+    const y = rmsNorm(x, weight(`${path}.scale`), { eps: c.normEps });
+    return reading.mask ? mul(y, reading.mask) : y;
+  };
   const paths = new Set(model.list.map((p) => p.path));
   let h = gather(weight('embedding'), reading.tokens);
   for (let layer = 0; layer < c.layers; layer++) {

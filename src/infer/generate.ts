@@ -1,8 +1,8 @@
 /** Text from a language model, one token at a time. */
 import { rng } from '../base/index.ts';
 import type { Tokenizer } from '../text/index.ts';
-import type { LanguageModel, Read, Routed } from './language-model.ts';
-import { distribution, draw, type Sampling } from './sample.ts';
+import type { LanguageModel, Routed } from './language-model.ts';
+import { choose, type Sampling } from './sample.ts';
 
 export interface GenerateOptions extends Sampling {
   readonly maxTokens: number;
@@ -29,26 +29,28 @@ export interface Prompted {
 }
 
 /**
- * Continues `prompt` (begin-of-sequence is prepended). Yields each token; returns why it ended.
+ * Continues `prompt`, a text (begin-of-sequence is prepended) or ids. Yields each token; returns why it ended.
  * Text that might begin a stop string is held back until that is decided.
  */
 export async function* generate(
   lm: LanguageModel,
   tokenizer: Tokenizer,
-  prompt: string,
+  prompt: string | readonly number[],
   options: GenerateOptions,
   { onPrompt, signal }: { readonly onPrompt?: (prompted: Prompted) => void; readonly signal?: AbortSignal } = {},
 ): AsyncGenerator<Generated, Ending> {
   const random = rng(options.seed).at('sample');
-  const ids = [tokenizer.bos, ...tokenizer.encode(prompt)];
+  const ids = typeof prompt === 'string' ? promptIds(tokenizer, prompt) : prompt;
   const allowed = (id: number): boolean => id < tokenizer.vocabSize && id !== tokenizer.bos;
   const decoder = tokenizer.streamDecoder();
   const gate = stopGate(options.stop);
   const sequence = lm.begin();
+  const seen = [...ids];
   let read = await sequence.extend(ids, signal);
   onPrompt?.({ ids, routed: read.routed });
   for (let n = 0; n < options.maxTokens && sequence.length < lm.context; n++) {
-    const id = chosen(read, options, allowed, random.uniform(n));
+    const id = choose(read, options, { allowed, seen, uniform: random.uniform(n) });
+    seen.push(id);
     if (id === tokenizer.eos) return yield* last(gate, decoder.flush(), 'eos');
     const { text, stopped } = gate.push(decoder.push(id));
     if (stopped) {
@@ -61,11 +63,8 @@ export async function* generate(
   return yield* last(gate, decoder.flush(), 'length');
 }
 
-/** The next token. Greedy decoding looks at the logits only when the likeliest token may not appear. */
-function chosen(read: Read, sampling: Sampling, allowed: (id: number) => boolean, uniform: number): number {
-  if (sampling.temperature === 0 && allowed(read.best)) return read.best;
-  return draw(distribution(read.logits(), sampling, allowed), uniform);
-}
+/** A text as a model reads it, begin-of-sequence first. */
+export const promptIds = (tokenizer: Tokenizer, text: string): number[] => [tokenizer.bos ?? [], tokenizer.encode(text)].flat();
 
 /** What was held back, once nothing more can come. */
 function* last(gate: Gate, flushed: string, why: Ending): Generator<Generated, Ending> {
@@ -81,7 +80,7 @@ interface Gate {
 }
 
 /** Lets text through except what is, or may become, a stop string. */
-function stopGate(stop: readonly string[]): Gate {
+export function stopGate(stop: readonly string[]): Gate {
   let held = '';
   return {
     push(text) {

@@ -2,7 +2,8 @@
 import { EXIT, UserError } from '../base/index.ts';
 import { isPacked, type Weights } from './packed.ts';
 import { cacheNames, cacheShape, type ReadingConfig, stepProgram, stretchProgram } from './reading.ts';
-import type { Buffer, Buffers, Executor, Loaded, Model } from './vocabulary.ts';
+import { promptsProgram } from './prompts.ts';
+import { type Buffer, type Buffers, type Executor, type Loaded, type Model, type Program, referencePadding } from './vocabulary.ts';
 
 /** Experts of one MoE layer for the tokens just read, [n·K] in order of preference. */
 export interface Routed {
@@ -33,7 +34,9 @@ export interface Sequence {
 /** Sequences that are continued together; the bits of each are those of reading it alone. */
 export interface Batch {
   readonly sequences: readonly Sequence[];
-  /** Reads one id of each sequence. */
+  /** Reads prompts into empty rows, what was read before being forgotten; of one routing group where the model was opened so. */
+  read(prompts: readonly (readonly number[])[], how?: ReadTogether, signal?: AbortSignal): Promise<readonly Read[]>;
+  /** Reads one id of each sequence; −1 for a row that rests. */
   step(ids: ArrayLike<number>, signal?: AbortSignal): Promise<readonly Read[]>;
   /** Mean seconds of each instruction of a step, where the executor measures them. */
   profile(): Promise<ReturnType<NonNullable<Loaded['profile']>>>;
@@ -47,22 +50,33 @@ export interface LanguageModel {
   close(): void;
 }
 
+/** How prompts of one routing group are read. */
+export interface ReadTogether {
+  /** Rows are padded to this length: padding takes part in routing as zeros; default: the longest prompt. */
+  readonly padTo?: number;
+  /** The last token of each prompt is read once more, alone, and that reading counts: as the JAX reference decodes. */
+  readonly lastAgain?: boolean;
+}
+
 export interface LanguageModelOptions {
   /** The longest sequence, at most the model's positions, which are the default. */
   readonly context?: number;
   /** Whether reads say which experts they used; default true. */
   readonly routing?: boolean;
+  /** Rows of a batch as routing groups of their own (default), or all that is read at once as the model's config groups it. */
+  readonly group?: 'row' | 'batch';
 }
 
 /** Programs kept for stretches longer than one token: prompts of few different lengths come again. */
 const KEPT_STRETCHES = 4;
+const STEP = 'step';
 
 /** `weights` stay the caller's. */
 export function openLanguageModel(model: Model, executor: Executor, weights: Weights, options: LanguageModelOptions = {}): LanguageModel {
   const context = Math.min(options.context ?? Infinity, model.config.maxPositions);
   const shelves = new Map<number, Shelf>();
   const beginTogether = (rows: number): Batch => {
-    const config = { model, weights, rows, context, routing: options.routing ?? true };
+    const config = { model, weights, rows, context, routing: options.routing ?? true, group: options.group ?? 'row' } as const;
     if (!shelves.has(rows)) shelves.set(rows, openShelf(config, executor));
     return beginBatch(config, executor, shelves.get(rows)!);
   };
@@ -79,25 +93,29 @@ export function openLanguageModel(model: Model, executor: Executor, weights: Wei
 interface Shelf {
   step(): Promise<Loaded>;
   stretch(n: number): Promise<Loaded>;
+  /** All rows at once. */
+  prompts(n: number): Promise<Loaded>;
   close(): void;
 }
 
 function openShelf(config: ReadingConfig, executor: Executor): Shelf {
-  const loaded = new Map<number, Promise<Loaded>>();
-  const keep = (n: number, load: () => Promise<Loaded>): Promise<Loaded> => {
-    if (!loaded.has(n)) loaded.set(n, load());
-    return loaded.get(n)!;
+  const loaded = new Map<string, Promise<Loaded>>();
+  const keep = (key: string, program: () => Program): Promise<Loaded> => {
+    if (!loaded.has(key)) loaded.set(key, executor.load(program()));
+    return loaded.get(key)!;
+  };
+  const keepFew = async (key: string, program: () => Program): Promise<Loaded> => {
+    const others = [...loaded.keys()].filter((k) => k !== STEP);
+    if (!loaded.has(key) && others.length >= KEPT_STRETCHES) {
+      (await loaded.get(others[0]!)!).close();
+      loaded.delete(others[0]!);
+    }
+    return keep(key, program);
   };
   return {
-    step: () => keep(0, () => executor.load(stepProgram(config))),
-    async stretch(n) {
-      const others = [...loaded.keys()].filter((k) => k > 0);
-      if (!loaded.has(n) && others.length >= KEPT_STRETCHES) {
-        (await loaded.get(others[0]!)!).close();
-        loaded.delete(others[0]!);
-      }
-      return keep(n, () => executor.load(stretchProgram(config, n)));
-    },
+    step: () => keep(STEP, () => stepProgram(config)),
+    stretch: (n) => keepFew(`stretch ${n}`, () => stretchProgram(config, n)),
+    prompts: (n) => keepFew(`prompts ${n}`, () => promptsProgram(config, n)),
     close: () => loaded.forEach((program) => void program.then((l) => l.close())),
   };
 }
@@ -119,13 +137,45 @@ function beginBatch(config: ReadingConfig, executor: Executor, shelf: Shelf): Ba
       });
   };
   const step: Batch['step'] = async (ids, signal) => {
-    for (let r = 0; r < rows; r++) room(r, 1);
+    for (let r = 0; r < rows; r++) if (ids[r]! >= 0) room(r, 1);
     const program = await shelf.step();
-    executor.write(tokens, Int32Array.from(ids));
-    executor.write(positions, lengths);
+    executor.write(
+      tokens,
+      Int32Array.from(ids, (id) => Math.max(0, id)),
+    );
+    executor.write(
+      positions,
+      lengths.map((n) => Math.min(n, context - 1)),
+    );
     const results = await program.run(inputs, signal);
-    lengths.forEach((n, r) => (lengths[r] = n + 1));
+    lengths.forEach((n, r) => (lengths[r] = ids[r]! < 0 ? n : n + 1));
     return reader(config, executor, results, 1);
+  };
+  const together = async (prompts: readonly (readonly number[])[], { padTo, lastAgain }: ReadTogether, signal?: AbortSignal) => {
+    const n = Math.max(padTo ?? 0, ...prompts.map((p) => p.length));
+    prompts.forEach((p, r) => room(r, p.length));
+    const program = await shelf.prompts(n);
+    const filled = (at: (prompt: readonly number[], i: number) => number): Int32Array =>
+      Int32Array.from({ length: rows * n }, (_, i) => at(prompts[Math.floor(i / n)]!, i % n));
+    const [read, segments] = [filled((p, i) => p[i] ?? 0), filled((p, i) => Number(i < p.length))];
+    const last = Int32Array.from(prompts, (p, r) => r * n + p.length - 1);
+    const each = { dtype: 'i32', shape: [rows, n] } as const;
+    const results = await program.run(
+      {
+        ...resident,
+        tokens: executor.put(read, each),
+        segments: executor.put(segments, each),
+        last: executor.put(last, { dtype: 'i32', shape: [rows] }),
+      },
+      signal,
+    );
+    prompts.forEach((p, r) => (lengths[r] = p.length));
+    if (!lastAgain) return reader(config, executor, results, n);
+    lengths.forEach((length, r) => (lengths[r] = length - 1));
+    return step(
+      prompts.map((p) => p.at(-1)!),
+      signal,
+    );
   };
   const stretch = async (at: number, ids: readonly number[], signal?: AbortSignal): Promise<Read> => {
     room(at, ids.length);
@@ -141,18 +191,32 @@ function beginBatch(config: ReadingConfig, executor: Executor, shelf: Shelf): Ba
     get length() {
       return lengths[at]!;
     },
-    extend: async (ids, signal) => (rows === 1 && ids.length === 1 ? (await step(ids, signal))[0]! : stretch(at, ids, signal)),
+    // A first token alone is read as a stretch: the bits are those of reading it among other rows.
+    extend: async (ids, signal) =>
+      rows === 1 && ids.length === 1 && lengths[at]! > 0 ? (await step(ids, signal))[0]! : stretch(at, ids, signal),
   });
   return {
     sequences: Array.from({ length: rows }, (_, at) => sequence(at)),
+    async read(prompts, how = {}, signal) {
+      lengths.fill(0);
+      if (config.group === 'batch') return together(prompts, how, signal);
+      const reads: Read[] = [];
+      for (const [at, ids] of prompts.entries()) {
+        const read = await stretch(at, ids, signal);
+        const logits = read.logits();
+        reads.push({ ...read, logits: () => logits });
+      }
+      return reads;
+    },
     step,
     profile: async () => (await shelf.step()).profile?.() ?? [],
   };
 }
 
-/** What a run read, by row: n tokens of each. */
-function reader({ model, routing }: ReadingConfig, executor: Executor, results: Buffers, n: number): Read[] {
-  const vocab = model.config.vocab;
+/** What a run read, by row: n tokens of each, behind which the reference's zeros may stand. */
+function reader({ model, routing, group, rows }: ReadingConfig, executor: Executor, results: Buffers, n: number): Read[] {
+  const { vocab, topK } = model.config;
+  const pitch = n + (rows > 1 && group === 'batch' ? referencePadding(rows, n, model.config).columns : 0);
   const best = executor.get(results['best']!);
   const tapped = routing
     ? model.moeLayers.map((layer) => {
@@ -164,7 +228,7 @@ function reader({ model, routing }: ReadingConfig, executor: Executor, results: 
     best: best[r]!,
     logits: () => (executor.get(results['logits']!) as Float32Array).subarray(r * vocab, (r + 1) * vocab),
     routed: tapped.map(({ layer, chosen, gates, kept }): Routed => {
-      const mine = [r * n * model.config.topK, (r + 1) * n * model.config.topK] as const;
+      const mine = [r * pitch * topK, (r * pitch + n) * topK] as const;
       return { layer, tokens: n, chosen: chosen.subarray(...mine), gates: gates.subarray(...mine), kept: kept.subarray(...mine) };
     }),
   }));

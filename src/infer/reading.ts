@@ -31,10 +31,12 @@ export interface ReadingConfig {
   readonly context: number;
   /** Whether to say which experts read each token. */
   readonly routing: boolean;
+  /** Whether each row is a routing group of its own, or what is read of all rows at once goes where the model's config has it. */
+  readonly group: 'row' | 'batch';
 }
 
-type Args = Readonly<Record<string, Tensor>>;
-type Grown = Record<string, Tensor>;
+export type Args = Readonly<Record<string, Tensor>>;
+export type Grown = Record<string, Tensor>;
 
 export const cacheNames = (model: Model): string[] =>
   Array.from({ length: model.config.layers }, (_, i) => [`cache.${i}.keys`, `cache.${i}.values`]).flat();
@@ -44,21 +46,21 @@ export const cacheShape = ({ model: { config }, rows, context }: ReadingConfig):
   config.heads * config.headSize,
 ];
 
-const taps = (c: ReadingConfig) => (tap: string) => c.routing && /\.router\.(chosen|gates|kept)$/.test(tap);
+export const taps = (c: ReadingConfig) => (tap: string) => c.routing && /\.router\.(chosen|gates|kept)$/.test(tap);
 
-const specsOf = (c: ReadingConfig) => ({
+export const specsOf = (c: ReadingConfig) => ({
   ...weightSpecs(c.model, c.weights),
   ...Object.fromEntries(cacheNames(c.model).map((name) => [name, { shape: cacheShape(c), role: 'state' as const }])),
 });
 
 /** Results: logits [rows,V], their largest by row, and the caches in place. */
-function results(hidden: Tensor, head: (x: Tensor) => Tensor, grown: Grown) {
+export function results(hidden: Tensor, head: (x: Tensor) => Tensor, grown: Grown) {
   const logits = head(hidden);
   const best = topk(logits, 1).indices;
   return { results: { logits, best, ...grown }, updates: Object.fromEntries(Object.keys(grown).map((name) => [name, name])) };
 }
 
-/** Reads i[B] tokens, one a row, each at its own of i[B] positions; rows do not touch each other, in routing neither. */
+/** Reads i[B] tokens, one a row, each at its own of i[B] positions; alone, rows do not touch each other in routing either. */
 export function stepProgram(c: ReadingConfig): Program {
   const { config } = c.model;
   const specs = {
@@ -80,7 +82,13 @@ export function stepProgram(c: ReadingConfig): Program {
         [grown[keys], grown[values]] = [answer.keys, answer.values];
         return answer.y;
       };
-      const hidden = forward(c.model, by, (path) => a[path]!, { tokens: a['tokens']!, rows: c.rows, length: 1, alone: true, attend });
+      const hidden = forward(c.model, by, (path) => a[path]!, {
+        tokens: a['tokens']!,
+        rows: c.rows,
+        length: 1,
+        alone: c.group === 'row',
+        attend,
+      });
       return results(hidden, (x) => by.head(x), grown);
     },
     taps(c),

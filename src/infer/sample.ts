@@ -7,8 +7,34 @@ export interface Sampling {
   readonly topK: number;
   /** The fewest most likely tokens whose probabilities reach this; 1 is all. */
   readonly topP: number;
+  /** Logits of ids that were read or written are divided by this where positive, multiplied where negative (CTRL, arXiv 1909.05858); 1 is none. */
+  readonly repetitionPenalty?: number;
 }
 export const GREEDY: Sampling = { temperature: 0, topK: 0, topP: 1 };
+
+/** The logits after the penalty on ids seen before; the same array where there is none. */
+export function penalised(logits: Float32Array, seen: Iterable<number>, { repetitionPenalty: penalty = 1 }: Sampling): Float32Array {
+  if (penalty === 1) return logits;
+  const y = logits.slice();
+  for (const id of new Set(seen)) if (id < y.length) y[id] = y[id]! > 0 ? y[id]! / penalty : y[id]! * penalty;
+  return y;
+}
+
+/** What the choice of a next token needs of a reading. */
+export interface Choosable {
+  readonly best: number;
+  logits(): Float32Array;
+}
+
+/** The next token. Greedy decoding looks at the logits only when the likeliest token may not appear, or something is penalised. */
+export function choose(
+  read: Choosable,
+  sampling: Sampling,
+  { allowed, seen, uniform }: { readonly allowed: (id: number) => boolean; readonly seen: readonly number[]; readonly uniform: number },
+): number {
+  if (sampling.temperature === 0 && (sampling.repetitionPenalty ?? 1) === 1 && allowed(read.best)) return read.best;
+  return draw(distribution(penalised(read.logits(), seen, sampling), sampling, allowed), uniform);
+}
 
 /** Probabilities [V] that sampling draws from: after temperature, top-k and top-p; `allowed` masks ids that must never appear. */
 export function distribution(

@@ -153,7 +153,7 @@ function averaged(losses: readonly { balanceLoss: Tensor; routerZ: Tensor }[]): 
 }
 
 /** [N,1] 1 where the id at t or at t+1 is above 0, or t = 0 (reference 2.7). */
-function logitMask(tokens: Tensor, rows: number, length: number): Tensor {
+export function logitMask(tokens: Tensor, rows: number, length: number): Tensor {
   const ids = reshape(tokens, [rows, length]);
   const next = concat([sliceAxis(ids, 1, { from: 1, size: length - 1 }), full([rows, 1], 0, 'i32')], 1);
   const first = equal(iota([rows, length], 1), 0);

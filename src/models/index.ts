@@ -1,9 +1,9 @@
 /** models: one file per family. Must not know tokenizers or training. */
 export * from '../nn/index.ts';
-export type { DecoderConfig, DecoderInput, DecoderOutput } from './decoder.ts';
+export { logitMask, type DecoderConfig, type DecoderInput, type DecoderOutput } from './decoder.ts';
 export { dense, denseTwin } from './dense.ts';
 export type { ForeignName, Model } from './model.ts';
-export { losses, type BatchTensors, type LossConfig, type Losses } from './loss.ts';
+export { losses, smoothedCrossEntropy, type BatchTensors, type LossConfig, type Losses } from './loss.ts';
 export { openmoe, OPENMOE_DEFAULTS } from './openmoe.ts';
 
 import { dense, denseTwin } from './dense.ts';

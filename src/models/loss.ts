@@ -1,6 +1,6 @@
 /** The training loss as T5X composes it (reference 3.1).   B rows, S tokens a row, N = B·S. */
 import type { Model } from './model.ts';
-import { add, div, linearCrossEntropy, mul, reshape, sum, type Tensor } from '../nn/index.ts';
+import { add, div, linearCrossEntropy, logsumexp, mul, reshape, sub, sum, takeLast, type Tensor } from '../nn/index.ts';
 
 export interface LossConfig {
   /** Weight of logZ² per token. */
@@ -44,4 +44,28 @@ export function losses(
   if (!routerLosses) return { total: loss, crossEntropy, perToken: ce };
   const total = add(loss, add(mul(routerLosses.balanceLoss, config.balance), mul(routerLosses.routerZ, config.routerZ)));
   return { total, crossEntropy, perToken: ce, ...routerLosses };
+}
+
+export interface Smoothed {
+  /** ε: what of a target's probability all other ids share. */
+  readonly labelSmoothing: number;
+  readonly z: number;
+}
+
+/**
+ * T5X's cross-entropy with label smoothing (reference 3.1; training has ε = 0): Σ scale·(CE of soft targets − their entropy + z·logZ²), and
+ * the part of z. Logits [N,V] are kept in memory, which `losses` does not do.
+ */
+export function smoothedCrossEntropy(
+  { logits, targets, scale }: { readonly logits: Tensor; readonly targets: Tensor; readonly scale: Tensor },
+  { labelSmoothing, z }: Smoothed,
+): { readonly total: Tensor; readonly zPart: Tensor } {
+  const [tokens, vocab] = logits.shape as [number, number];
+  const [confidence, low] = [1 - labelSmoothing, labelSmoothing / (vocab - 1)];
+  const entropy = -(confidence * Math.log(confidence) + (vocab - 1) * low * Math.log(low + 1e-20));
+  const logZ = logsumexp(logits); // [N]
+  const right = reshape(takeLast(logits, reshape(targets, [tokens, 1])), [tokens]);
+  const soft = add(mul(right, confidence - low), mul(sum(logits, [1]), low));
+  const zPart = sum(mul(mul(mul(logZ, logZ), z), scale));
+  return { total: add(sum(mul(sub(sub(logZ, soft), entropy), scale)), zPart), zPart };
 }

@@ -19,10 +19,13 @@ export interface CapacityConfig {
 }
 export type Mode = 'train' | 'eval';
 
-/** Number of routing groups for that many tokens. Throws UserError E_ROUTING_GROUPS when they cannot be cut into equal groups. */
-export function groupCount(tokens: number, c: CapacityConfig): number {
+/**
+ * Number of routing groups for that many tokens; `replicas` is how often the reference's data axis holds each expert, which raises the least
+ * number of groups (jax). Throws UserError E_ROUTING_GROUPS when they cannot be cut into equal groups.
+ */
+export function groupCount(tokens: number, c: CapacityConfig, replicas = 1): number {
   if (c.dialect === 'torch') return 1;
-  const multiple = c.referenceGroups ? c.experts : 1;
+  const multiple = c.referenceGroups ? c.experts * replicas : 1;
   for (let n = Math.max(Math.floor(tokens / c.groupSize), multiple, 1); n <= tokens; n++)
     if (tokens % n === 0 && n % multiple === 0) return n;
   throw new UserError('E_ROUTING_GROUPS', EXIT.usage, {

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { Tokenizer as Official } from 'tokenizers';
 import { UserError } from '../base/index.ts';
 import { CHARACTER_OF, spell, unspell } from './alphabet.ts';
-import { loadTokenizer, type Tokenizer, trainBpe } from './index.ts';
+import { loadTokenizer, trainBpe } from './index.ts';
 import { words } from './words.ts';
 
 const messages = (language: string): string[] =>
@@ -22,7 +22,7 @@ const corpus = [
   readFileSync('src/text/train-bpe.ts', 'utf8'),
 ];
 
-let tokenizer: Tokenizer;
+let tokenizer: Awaited<ReturnType<typeof trainBpe>>;
 let official: Official;
 beforeAll(async () => {
   tokenizer = await trainBpe(corpus, { vocabSize: 3000 });

@@ -12,12 +12,13 @@ export const SPECIALS = ['<pad>', '</s>'] as const;
 
 export interface Tokenizer {
   readonly vocabSize: number;
-  /** `<pad>`: also what the model reads before the first token. */
-  readonly bos: number;
+  /** What the model reads before the first token: `<s>`, or `<pad>` where there is none. */
+  readonly bos: number | undefined;
   /** `</s>`: ends a document. */
-  readonly eos: number;
+  readonly eos: number | undefined;
   /** Ids of a text, no specials added; the characters `</s>` in a text are only characters. Lone surrogates become U+FFFD. */
   encode(text: string): number[];
+  encodeWithOffsets(text: string): Encoding;
   /** Text of ids; specials are skipped, ill-formed bytes become U+FFFD. */
   decode(ids: Iterable<number>): string;
   /** A piece for the eye: `␣` for a space, `\n`, `\xE4` for bytes that are no whole character. */
@@ -26,11 +27,17 @@ export interface Tokenizer {
   bytesOf(id: number): Uint8Array;
   streamDecoder(): StreamDecoder;
   /** Hugging Face's tokenizer.json, as the official `tokenizers` reads it. */
-  toJSON(): TokenizerJson;
+  toJSON(): object;
+}
+
+export interface Encoding {
+  readonly ids: number[];
+  /** Of each id, the first code point of the text that it stands for, and the one after the last. */
+  readonly offsets: (readonly [start: number, end: number])[];
 }
 
 /** Decodes ids as they come, whole characters only. */
-interface StreamDecoder {
+export interface StreamDecoder {
   push(id: number): string;
   /** U+FFFD when a character was left unfinished. */
   flush(): string;
@@ -47,7 +54,14 @@ const CACHED_LENGTH = 48;
 const CACHED_WORDS = 200_000;
 const NO_BYTES = new Uint8Array(0);
 
-export function tokenizer(vocabulary: Vocabulary): Tokenizer {
+/** Trained here: its file is known in full. */
+export interface ByteLevelTokenizer extends Tokenizer {
+  readonly bos: number;
+  readonly eos: number;
+  toJSON(): TokenizerJson;
+}
+
+export function tokenizer(vocabulary: Vocabulary): ByteLevelTokenizer {
   const { pieces, merges } = vocabulary;
   const idOfByte: number[] = [];
   pieces.forEach((p, id) => p.length === 1 && (idOfByte[p[0]!] = id));
@@ -57,6 +71,7 @@ export function tokenizer(vocabulary: Vocabulary): Tokenizer {
     bos: BOS,
     eos: EOS,
     encode: textEncoder(mergeEncoder(merges, idOfByte, pieces.length)),
+    encodeWithOffsets: () => ({ ids: [], offsets: [] }),
     decode(ids) {
       const decoder = utf8();
       let text = '';
@@ -99,7 +114,7 @@ function textEncoder(encodeWord: (bytes: Uint8Array) => number[]): (text: string
 const ESCAPES: Readonly<Record<string, string>> = { ' ': '␣', '\n': '\\n', '\t': '\\t', '\r': '\\r' };
 const hex = (code: number): string => `\\x${code.toString(16).toUpperCase().padStart(2, '0')}`;
 
-function readable(bytes: Uint8Array): string {
+export function readable(bytes: Uint8Array): string {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true }).decode(bytes);

@@ -85,7 +85,7 @@ const info = command({
     };
     const rows = [
       ['pieces', `${vocabSize} (${formatCount(vocabSize)})`],
-      ['specials', `${bos} ${tokenizer.pieceOf(bos)}, ${eos} ${tokenizer.pieceOf(eos)}`],
+      ['specials', [bos, eos].flatMap((id) => (id === undefined ? [] : `${id} ${tokenizer.pieceOf(id)}`)).join(', ')],
       ['merges', `${merged.length}, ${data.mean_bytes.toFixed(2)} bytes each on average`],
       ['longest', longest.map(({ piece }) => piece).join('  ')],
     ];

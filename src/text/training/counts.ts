@@ -1,0 +1,76 @@
+/** Words of a text and how often each occurs, counted as the text comes: memory grows with the distinct words, not with the text. */
+import { metaPieces } from './meta-pieces.ts';
+import type { TrainerOptions } from './options.ts';
+
+/** Stands for a meta piece that was written out in the text; no piece reaches over it. */
+export const BOUNDARY = '\t';
+/** Reserved by SentencePiece's trainer: lines that hold it are passed over. */
+const RESERVED = '\u2585';
+/** V8 lets a slice of this length or more keep the whole text that it was cut from. */
+const SLICE = 13;
+
+export interface WordCounter {
+  /** Counts the lines of a text. */
+  add(text: string): void;
+  /** Words with a blank for SentencePiece's ▁. */
+  readonly counts: ReadonlyMap<string, number>;
+  /** Lines counted, and lines passed over because they are too long or hold U+2585. */
+  readonly lines: number;
+  readonly skipped: number;
+}
+
+/** `normalize`: a line → the line that pieces are found in, blanks as `▁`. */
+export function wordCounter(options: TrainerOptions, normalize: (line: string) => string): WordCounter {
+  const counts = new Map<string, number>();
+  const [words, meta] = [wordPattern(options), metaPattern(options)];
+  let [lines, skipped] = [0, 0];
+  const count = (word: string): void => {
+    const known = counts.get(word);
+    counts.set(known === undefined && word.length >= SLICE ? copyOf(word) : word, (known ?? 0) + 1);
+  };
+  return {
+    counts,
+    get lines() {
+      return lines;
+    },
+    get skipped() {
+      return skipped;
+    },
+    add(text) {
+      for (const line of text.split('\n')) {
+        if (line === '') continue;
+        if (line.includes(RESERVED) || longerThan(line, options.maxSentenceLength)) {
+          skipped++;
+          continue;
+        }
+        lines++;
+        const normal = normalize(line.toWellFormed()).replaceAll('\u2581', ' ').replaceAll(meta, BOUNDARY);
+        if (!options.splitByWhitespace) count(normal);
+        else for (const word of normal.match(words) ?? []) count(word);
+      }
+    },
+  };
+}
+
+function longerThan(line: string, bytes: number): boolean {
+  return line.length * 3 > bytes && (line.length > bytes || encoder.encode(line).length > bytes);
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+const copyOf = (word: string): string => decoder.decode(encoder.encode(word));
+
+/** A blank begins a word, or ends it; a run of blanks is as many words, or one where pieces of blanks alone are allowed. */
+function wordPattern({ treatWhitespaceAsSuffix: suffix, allowWhitespaceOnlyPieces: runs }: TrainerOptions): RegExp {
+  const blank = runs ? ' +' : ' ';
+  return new RegExp(suffix ? `[^ ]*${blank}|[^ ]+` : `${blank}[^ ]*|[^ ]+`, 'g');
+}
+
+/** Any meta piece, the longest first. */
+function metaPattern(options: TrainerOptions): RegExp {
+  const bytes = /^<0x[0-9A-F]{2}>$/;
+  const names = [...metaPieces(options).values()].map(({ piece }) => piece.replaceAll('\u2581', ' '));
+  const others = names.filter((name) => !bytes.test(name)).sort((a, b) => b.length - a.length || (a < b ? -1 : 1));
+  const patterns = others.map((name) => name.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'));
+  return new RegExp([...patterns, ...(options.byteFallback ? ['<0x[0-9A-F]{2}>'] : [])].join('|'), 'g');
+}
