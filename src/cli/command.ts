@@ -97,6 +97,13 @@ export const wordOr = <const W extends string>(words: readonly W[], { about, sta
 
 export const yes = (about: string): Flag<boolean> => ({ about, read: (given) => given.length > 0 });
 
+/** A switch that may also be told `true` or `false`; undefined when it is not given. */
+export const trueOrFalse = (about: string): Flag<boolean | undefined> => ({
+  form: '[true|false]',
+  about,
+  read: (given, place) => (given.length > 0 ? parseWord(['true', 'false'])(given.at(-1)!, place) === 'true' : undefined),
+});
+
 /** A flag with a value; the last one given holds. */
 export const value = <T>({ form, about, parse }: { form: string; about: string; parse: Parse<T> }): Flag<T | undefined> => ({
   form,

@@ -1,9 +1,11 @@
 /** A tokenizer over a SentencePiece model: the same ids and texts as the C++ library. */
 import { META, META_LENGTH, Pieces } from './pieces.ts';
 import { byteOfName, isMatched, PIECE, readSentencePieceModel, type SentencePieceModel } from './sentencepiece-model.ts';
+import { sentencePieceJson } from './sentencepiece-json.ts';
 import { sentencePieceNormalizer } from './sentencepiece-normalizer.ts';
 import { sentencePieceSegmenter, unknownOf, userDefined } from './sentencepiece-segment.ts';
-import { readable, type Encoding, type StreamDecoder, type Tokenizer } from './tokenizer.ts';
+import { readable } from './readable.ts';
+import type { Encoding, StreamDecoder, Tokenizer } from './tokenizer.ts';
 import { characterDecoder } from './utf8.ts';
 
 const encoder = new TextEncoder();
@@ -33,6 +35,7 @@ export function sentencePiece(model: SentencePieceModel): Tokenizer {
     // T5 begins with its padding.
     bos: idOf(names.bos) ?? pad,
     eos: idOf(names.eos),
+    template: { before: [], after: [] },
     encode: (text) => encode(text, false).ids,
     encodeWithOffsets: (text) => encode(text, true),
     decode(ids) {
@@ -44,7 +47,7 @@ export function sentencePiece(model: SentencePieceModel): Tokenizer {
     pieceOf: (id) => (pieces[id] && !isMatched(pieces[id].type) ? pieces[id].text : readable(bytesOf(id))),
     bytesOf,
     streamDecoder: () => pieceDecoder(model),
-    toJSON: () => ({}),
+    toJSON: () => sentencePieceJson(model),
   };
 }
 

@@ -2,10 +2,11 @@
 import { metaPieces } from './meta-pieces.ts';
 import type { TrainerOptions } from './options.ts';
 
-/** Stands for a meta piece that was written out in the text; no piece reaches over it. */
-export const BOUNDARY = '\t';
-/** Reserved by SentencePiece's trainer: lines that hold it are passed over. */
-const RESERVED = '\u2585';
+/**
+ * Stands for a meta piece that was written out in the text, and is never in an alphabet: no piece reaches over it.
+ * SentencePiece's trainer reserves it: lines that hold it are passed over.
+ */
+export const RESERVED = '\u2585';
 /** V8 lets a slice of this length or more keep the whole text that it was cut from. */
 const SLICE = 13;
 
@@ -44,7 +45,7 @@ export function wordCounter(options: TrainerOptions, normalize: (line: string) =
           continue;
         }
         lines++;
-        const normal = normalize(line.toWellFormed()).replaceAll('\u2581', ' ').replaceAll(meta, BOUNDARY);
+        const normal = normalize(line).replaceAll('\u2581', ' ').replaceAll(meta, RESERVED);
         if (!options.splitByWhitespace) count(normal);
         else for (const word of normal.match(words) ?? []) count(word);
       }

@@ -154,7 +154,7 @@ function latticeNodes(
 ): Pick<Lattice, 'nodes' | 'ids' | 'lengths'> {
   const opening = byBegin(found, chosen, order.length);
   const nodes = new Int32Array(text.length + 1);
-  sweep(order, { found, chosen, ...opening }, (k, stack, depth) => (nodes[order[k]! + 1] = depth));
+  sweep(order, { found, chosen, ...opening }, (k, _, depth) => (nodes[order[k]! + 1] = depth));
   for (let i = 0; i < text.length; i++) nodes[i + 1]! += nodes[i]! + (text[i]! > 0 ? 1 : 0);
   const count = nodes[text.length]!;
   const ids = new Int32Array(count);

@@ -21,7 +21,7 @@ export async function trainUnigram(
   { options, most, signal, onProgress }: PieceNeeds,
 ): Promise<ScoredPiece[]> {
   const breathe = breathing(signal);
-  const corpus = layOut(words, alphabet);
+  const corpus = layOut(words, alphabet, options);
   await breathe();
   const { lattice, seeds, weights } = await seedPieces(corpus, alphabet, { options, breathe });
   const model = maximiser(lattice, seeds, weights);
