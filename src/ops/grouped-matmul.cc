@@ -14,16 +14,16 @@ template <class P, class X, class W, class Y> void multiply_groups(const Call& c
   i64 *begins = reinterpret_cast<i64*>(c.scratch), *tasks = begins + experts + 2;
   f32* scratch = reinterpret_cast<f32*>(c.scratch + round_up(2 * (experts + 2) * sizeof(i64), 64));
   const Split wide(cols, kBlockCols, kTileCols);
-  const i64 high_most = block_rows<P>(depth);
+  const i64 most_rows = block_rows<P>(depth);
   group_begins(c.in<i32>(2), experts, rows, begins);
   begins[experts + 1] = rows;  // the rest: one group more, of zeros
   tasks[0] = 0;
   for (i64 e = 0; e <= experts; ++e) {
-    tasks[e + 1] = tasks[e] + Split(begins[e + 1] - begins[e], high_most, 1).count * wide.count;
+    tasks[e + 1] = tasks[e] + Split(begins[e + 1] - begins[e], most_rows, 1).count * wide.count;
   }
   c.parallel(tasks[experts + 1], [&](i64 task, i32 worker) {
     const i64 e = group_of(tasks, experts + 1, task), local = task - tasks[e];
-    const Split high(begins[e + 1] - begins[e], high_most, 1);
+    const Split high(begins[e + 1] - begins[e], most_rows, 1);
     const i64 q = local / high.count, j = wide.begin(q), width = wide.size(q);
     const i64 p = local % high.count, i = begins[e] + high.begin(p);
     Y* y = c.out<Y>(0) + i * cols + j;
