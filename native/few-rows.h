@@ -50,7 +50,7 @@ template <class P, int Rows, int Vectors> struct Sums {
 
 // ---- y = x·w, the rows of w one stretch after the other
 
-constexpr i64 kStretch = 64;  // rows of w
+constexpr i64 kStretch = 32;  // packed rows of w: a stretch and its sums stay in the second-level cache
 
 struct Stretch {
   i64 depth;  // of packed numbers
@@ -148,7 +148,7 @@ template <class P> inline void pack_row(const f32* w, i64 depth, f32* to) {
 
 // ---- xᵀ·y with few rows: much is written and little is read
 
-template <class P, int Rows, class Lanes> void outer_tile(i64 depth, const f32* a, const f32* b, f32* c, i64 c_step) {
+template <class P, int Rows, class Lanes> void shallow_tile(i64 depth, const f32* a, const f32* b, f32* c, i64 c_step) {
   Sums<P, Rows, kTileVectors> sum;
   sum.clear();
   for (i64 k = depth; k > 0; --k, a += Rows, b += kTileCols) {
@@ -164,17 +164,24 @@ template <class P, int Rows, class Lanes> void outer_tile(i64 depth, const f32* 
 }
 
 template <class P, int... I>
-inline void run_outer(i64 rows, bool around, i64 depth, const f32* a, const f32* b, f32* c, i64 c_step, Sequence<I...>) {
-  static constexpr void (*whole[])(i64, const f32*, const f32*, f32*, i64) = {outer_tile<P, I + 1, Whole>...};
-  static constexpr void (*past[])(i64, const f32*, const f32*, f32*, i64) = {outer_tile<P, I + 1, Around>...};
+inline void run_shallow(i64 rows, bool around, i64 depth, const f32* a, const f32* b, f32* c, i64 c_step, Sequence<I...>) {
+  static constexpr void (*whole[])(i64, const f32*, const f32*, f32*, i64) = {shallow_tile<P, I + 1, Whole>...};
+  static constexpr void (*past[])(i64, const f32*, const f32*, f32*, i64) = {shallow_tile<P, I + 1, Around>...};
   (around ? past : whole)[rows - 1](depth, a, b, c, c_step);
 }
 
 }  // namespace few
 
+// Is w worth reading row by row? Sums go to the second-level cache and back once a stretch: in f32 that costs more than it saves from 40
+// rows on, in bf16, where packing counts twice, from 80.
+template <class P> inline bool streams(i64 rows, i64 cols, i64 depth) {
+  const bool whole = depth > 0 && depth % P::kDeep == 0 && cols % kTileCols == 0;
+  return whole && rows <= 40 * P::kDeep && rows * (kBlockDepth + 2 * cols) + kTileCols * few::kStretch + 2 * kLanes <= kMultiplyScratch;
+}
+
 // y = x·w for a w of `cols` columns, w_step from row to row.
 template <class P, class X, class Y>
-inline void multiply_streaming(i64 rows, i64 cols, i64 depth, ViewOf<X> x, const f32* w, i64 w_step, Y* y, i64 y_step, f32* scratch) {
+inline void multiply_streamed(i64 rows, i64 cols, i64 depth, ViewOf<X> x, const f32* w, i64 w_step, Y* y, i64 y_step, f32* scratch) {
   constexpr i64 block_depth = kBlockDepth * P::kDeep, stretch = few::kStretch * P::kDeep;
   const RowPanels split(rows);
   f32 *panel = scratch, *packed = panel + kTileCols * few::kStretch, *sums = packed + round_up(rows * kBlockDepth + kLanes, kLanes);
@@ -207,6 +214,13 @@ inline void multiply_streaming(i64 rows, i64 cols, i64 depth, ViewOf<X> x, const
       }
     }
   }
+}
+
+// Rows of x stand in lanes: worth it for few, where packing w costs most, and in f32 for more of them where lanes stay full.
+template <class P> inline bool turns(i64 rows, i64 depth) {
+  const i64 lanes = round_up(rows, kLanes);
+  const bool full = P::kDeep == 1 && rows <= 128 && 15 * lanes <= 16 * rows;
+  return depth > 0 && (rows <= 32 || full) && lanes * ceil_div(depth, P::kDeep) <= kPackedRows;
 }
 
 // y[rows, high] = x[rows, depth] · wᵀ for w[high, depth], w_step from row to row.
@@ -249,18 +263,24 @@ inline void multiply_turned(i64 rows, i64 high, i64 depth, ViewOf<X> x, const f3
   }
 }
 
-// w[high, cols] = xᵀ·y for x[rows, high] and y[rows, cols], w_step from row to row; stored around the caches if so asked.
+// Is it one chain, and does y stay in the second-level cache?
+template <class P> inline bool is_shallow(i64 rows, i64 high, i64 cols) {
+  const i64 depth = ceil_div(rows, P::kDeep);
+  return cols % kTileCols == 0 && depth <= kBlockDepth && depth * cols <= kPackedRows && depth * (high + cols) + kLanes <= kMultiplyScratch;
+}
+
+// w[high, cols] = x·y for x[high, rows] and y[rows, cols], w_step from row to row; stored around the caches if so asked.
 template <class P, class X, class Y>
-inline void multiply_outer(i64 rows, i64 high, i64 cols, ViewOf<X> x, ViewOf<Y> y, f32* w, i64 w_step, f32* scratch, bool around) {
+inline void multiply_shallow(i64 rows, i64 high, i64 cols, ViewOf<X> x, ViewOf<Y> y, f32* w, i64 w_step, f32* scratch, bool around) {
   const RowPanels split(high);
   const i64 depth = ceil_div(rows, P::kDeep);
-  f32 *b = scratch, *a = b + depth * cols;
+  f32 *a = scratch, *b = a + depth * high;
   pack_cols<P>(y, cols, rows, b);
-  pack_rows<P>(transposed(x), high, rows, a);
+  pack_rows<P>(x, high, rows, a);
   for (i64 p = 0; p < split.panels; ++p) {
     const i64 i = split.begin(p), height = split.height(p);
     for (i64 j = 0; j < cols; j += kTileCols) {
-      few::run_outer<P>(height, around, depth, a + i * depth, b + j * depth, w + i * w_step + j, w_step, CountTo<kTileRows>::type{});
+      few::run_shallow<P>(height, around, depth, a + i * depth, b + j * depth, w + i * w_step + j, w_step, CountTo<kTileRows>::type{});
     }
   }
 }
