@@ -11,7 +11,6 @@ namespace few {
 struct Feed {
   Ahead ahead;
   i64 rate = 0;
-  Feed() {}
   template <class S> Feed(const S* data, i64 count, i64 step, i64 times, i64 steps) {
     if (times <= 0 || steps <= 0) return;
     ahead = Ahead(data, count, step, times);
