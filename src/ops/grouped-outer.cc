@@ -1,6 +1,6 @@
 // grouped_outer: w[e] = x_eᵀ·dy_e for the rows of each expert, zero where it has none: the gradient of grouped_matmul's weights.
-// From 64 rows an expert on bound by the multipliers: 79–84 % of the FMA peak of two Zen 5 cores and 71–77 % of the bf16 peak with 8 and 64
-// experts. With 16 rows by writing w around the caches: 37–41 GB/s of the 41 that two threads store so.
+// From 64 rows an expert on bound by the multipliers: 78–84 % of the FMA peak of two Zen 5 cores and 68–79 % of the bf16 peak. With 16 rows by
+// writing w around the caches: 37–41 GB/s of the 41 that two threads store so.
 #include "../../native/few-rows.h"
 #include "../../native/groups.h"
 
