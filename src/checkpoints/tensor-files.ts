@@ -26,7 +26,9 @@ export interface TensorFiles {
 
 /** Weights of a folder are looked for under these names, in this order. */
 const WHOLE = ['model.safetensors.index.json', 'model.safetensors', 'pytorch_model.bin.index.json', 'pytorch_model.bin'] as const;
-const LARGEST_INDEX = 1 << 26;
+const LARGEST_INDEX = 1 << 24;
+/** Of a safetensors header: some sixty thousand tensors. The format allows 100 MB, of which JSON would make a gigabyte. */
+const LARGEST_HEADER = 1 << 23;
 
 /**
  * Finds and checks all tensors; reads none of their elements. `ref` is a file or a folder. Throws UserErrors: E_CHECKPOINT_UNKNOWN (not found),
@@ -79,6 +81,7 @@ async function readTensorFile(file: StoredFile): Promise<{ format: Format; views
 
 async function readSafetensors(file: StoredFile): Promise<Map<string, View>> {
   const length = headerLength(await readRange(file, 0, Math.min(8, file.size)), file.size, file.place);
+  if (length > LARGEST_HEADER) throw damaged('E_SAFETENSORS', file.place, `a header of ${length} bytes`);
   const { tensors } = readHeader(await readRange(file, 0, 8 + length), file.size, file.place);
   return new Map(
     [...tensors.values()].map(({ name, dtype, shape, begin }) => {

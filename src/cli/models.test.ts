@@ -70,6 +70,12 @@ test('a PyTorch file converts to each scheme and back: diff says equal; verify s
   expect(await document('diff', MODEL, join(folder, 'int8'))).toMatchObject({ equal: false });
 });
 
+test('what is not there is said to be not there', async () => {
+  for (const ref of ['no/such/folder', 'none.bin', join(folder, 'none')])
+    expect(await models(['info', ref])).toMatchObject({ exit: 3, err: expect.stringContaining('E_CHECKPOINT_UNKNOWN') as string });
+  expect(await models(['info', 'otter'])).toMatchObject({ exit: 3, err: expect.stringContaining('E_RUN_UNKNOWN') as string });
+});
+
 test('diff of different models names what is not in the other', async () => {
   const { exit, err } = await models(['diff', MODEL, `${GOLDENS}/hostile/ok-padded.safetensors`]);
   expect({ exit, err }).toMatchObject({ exit: 2, err: expect.stringMatching(/E_MODELS_DIFFER.* is not in the other/) as string });
