@@ -1,8 +1,8 @@
 /** Hugging Face style folders: weights under their published names and orientation, config.json, generation_config.json. */
-import { EXIT, headerLength, readHeader, UserError } from '../base/index.ts';
+import { EXIT, UserError } from '../base/index.ts';
 import type { Model } from '../models/index.ts';
 import { CONFIG, modelOf, readConfig } from './config.ts';
-import { checkTensors, readTensors, tensorFile } from './tensors.ts';
+import { readTensors, tensorFile } from './tensors.ts';
 
 export interface FolderFile {
   readonly name: string;
@@ -59,27 +59,6 @@ export interface Located {
   readonly shape: readonly number[];
   /** Stored [out,in] where we hold [in,out]. */
   readonly transposed: boolean;
-}
-
-/** What locating needs of the weights' file: its size and its bytes [begin, end). */
-export interface WeightsFile {
-  readonly size: number;
-  readRange(begin: number, end: number): Promise<Uint8Array>;
-}
-
-/** Every parameter's place by path, from the file's header alone. Throws UserErrors E_SAFETENSORS and E_WEIGHTS (exit 4). */
-export async function locateWeights(model: Model, file: WeightsFile, place: string): Promise<Map<string, Located>> {
-  const at = `${place}/${WEIGHTS}`;
-  const length = headerLength(await file.readRange(0, Math.min(8, file.size)), file.size, at);
-  const { tensors } = readHeader(await file.readRange(0, 8 + length), file.size, at);
-  const expected = model.list.map((p) => ({ name: p.foreign.name, shape: foreignShape(p) }));
-  checkTensors(tensors, expected, { types: ['F32', 'BF16'], place: at });
-  return new Map(
-    model.list.map(({ path, foreign }) => {
-      const { begin, dtype, shape } = tensors.get(foreign.name)!;
-      return [path, { begin, dtype: dtype === 'F32' ? 'f32' : 'bf16', shape, transposed: foreign.transposed }];
-    }),
-  );
 }
 
 const foreignShape = ({ shape, foreign }: Model['list'][number]): readonly number[] => (foreign.transposed ? shape.toReversed() : shape);

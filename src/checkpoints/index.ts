@@ -1,10 +1,9 @@
 /** checkpoints: foreign formats. Must not know who trains or runs what it loads. */
 export { type Checkpoint, openCheckpoint, type TensorFacts } from './checkpoint.ts';
-export { modelOf, readConfig } from './config.ts';
+export { CONFIG, modelOf, readConfig } from './config.ts';
 export { diskFiles } from './disk.node.ts';
 export {
   jsonFile,
-  locateWeights,
   modelFiles,
   readModel,
   readWeights,
@@ -20,9 +19,10 @@ export { type FoundTensor, type Format, openTensors, type TensorFiles } from './
 export { readView } from './read-view.ts';
 export { convert, releasedTensors } from './convert.ts';
 export { differences, examine, type TensorDifference, type ValueFacts } from './examine.ts';
-export { BASE_SIZE, type Formula, makeFormula, readFormula } from './formula.ts';
+export { BASE_SIZE, fillByFormula, type Formula, kindOf, makeFormula, readFormula } from './formula.ts';
 export { writeFolder } from './out.node.ts';
 export { storedAs } from './raw.ts';
 export { OUT_TYPES, type OutType, SHARD_BYTES, type Written } from './write-tensors.ts';
 export { CONFIG } from './config.ts';
+export { readJson } from './tensor-files.ts';
 export type { NamedSource } from './source.ts';

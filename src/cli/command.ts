@@ -88,13 +88,6 @@ const text: Parse<string> = (given) => given;
 export const required = (about: string): Argument<string> => ({ about, count: 'one', read: ([given]) => given! });
 export const optional = (about: string): Argument<string | undefined> => ({ about, count: 'at most one', read: ([given]) => given });
 export const rest = (about: string): Argument<readonly string[]> => ({ about, count: 'any', read: (given) => given });
-/** An argument that is one of a few words. Throws UserError E_USAGE naming them. */
-export const oneOf = <const W extends string>(words: readonly W[], about: string): Argument<W> => ({
-  about: `${about}: ${words.join(', ')}`,
-  count: 'one',
-  read: ([given], place) => parseWord(words)(given!, place),
-});
-
 /** One of a few words, or none: then `standard` holds. Throws UserError E_USAGE with the nearest. */
 export const wordOr = <const W extends string>(words: readonly W[], { about, standard }: { about: string; standard: W }): Argument<W> => ({
   about: `${about}: ${words.join(', ')} (default ${standard})`,

@@ -1,17 +1,9 @@
 /** A model reference opened for use: the checkpoint's model, tokenizer, and weights resident with an executor. */
 import { EXIT, UserError } from '../base/index.ts';
-import {
-  type Buffers,
-  loadWeights,
-  type MachineExecutor,
-  type Model,
-  openExecutor,
-  type Weights,
-  type WeightType,
-} from '../infer/index.ts';
+import { type Buffers, type MachineExecutor, type Model, openExecutor } from '../infer/index.ts';
 import { findRun, readRun, type RunFolder } from '../runs/index.ts';
 import type { Tokenizer } from '../text/index.ts';
-import { locateTrained, readTrained } from '../train/index.ts';
+import { readTrained } from '../train/index.ts';
 import type { Terminal } from './terminal.ts';
 import { chosenThreads, runsRoot } from './surroundings.ts';
 
@@ -53,26 +45,6 @@ export async function openTrained(ref: string, terminal: Terminal, threads: numb
   const { run, step } = await referencedStep(ref, terminal, 'newestSound');
   const { model, weights, tokenizer } = await readTrained(await run.readCheckpoint(step));
   return { run, step, model, tokenizer, executor, weights: resident(executor, model, weights) };
-}
-
-export interface OpenForReading extends Omit<OpenCheckpoint, 'weights'> {
-  readonly weights: Weights;
-}
-
-/**
- * The same for text generation: weights are mapped and brought to `dtype`, and not compared with their hash, which takes longer than reading
- * a prompt. Throws UserErrors as `openTrained`.
- */
-export async function openForReading(
-  ref: string,
-  terminal: Terminal,
-  { threads, dtype }: { readonly threads: number | undefined; readonly dtype: WeightType },
-): Promise<OpenForReading> {
-  const executor = openExecutor({ threads: chosenThreads(threads, terminal.env).count });
-  const { run, step } = await referencedStep(ref, terminal, 'newestWhole');
-  const located = await locateTrained(await run.readCheckpoint(step));
-  const weights = await loadWeights(located.model, executor, located, dtype);
-  return { run, step, model: located.model, tokenizer: located.tokenizer, executor, weights };
 }
 
 /** Buffers with these values, by parameter path. */

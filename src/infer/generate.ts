@@ -29,18 +29,18 @@ export interface Prompted {
 }
 
 /**
- * Continues `prompt` (begin-of-sequence is prepended). Yields each token; returns why it ended.
+ * Continues `prompt`, a text (begin-of-sequence is prepended) or ids. Yields each token; returns why it ended.
  * Text that might begin a stop string is held back until that is decided.
  */
 export async function* generate(
   lm: LanguageModel,
   tokenizer: Tokenizer,
-  prompt: string,
+  prompt: string | readonly number[],
   options: GenerateOptions,
   { onPrompt, signal }: { readonly onPrompt?: (prompted: Prompted) => void; readonly signal?: AbortSignal } = {},
 ): AsyncGenerator<Generated, Ending> {
   const random = rng(options.seed).at('sample');
-  const ids = [tokenizer.bos ?? [], tokenizer.encode(prompt)].flat();
+  const ids = typeof prompt === 'string' ? promptIds(tokenizer, prompt) : prompt;
   const allowed = (id: number): boolean => id < tokenizer.vocabSize && id !== tokenizer.bos;
   const decoder = tokenizer.streamDecoder();
   const gate = stopGate(options.stop);
@@ -63,6 +63,9 @@ export async function* generate(
   return yield* last(gate, decoder.flush(), 'length');
 }
 
+/** A text as a model reads it, begin-of-sequence first. */
+export const promptIds = (tokenizer: Tokenizer, text: string): number[] => [tokenizer.bos ?? [], tokenizer.encode(text)].flat();
+
 /** What was held back, once nothing more can come. */
 function* last(gate: Gate, flushed: string, why: Ending): Generator<Generated, Ending> {
   const { text, stopped } = gate.push(flushed);
@@ -71,7 +74,7 @@ function* last(gate: Gate, flushed: string, why: Ending): Generator<Generated, E
   return stopped ? 'stop' : why;
 }
 
-export interface Gate {
+interface Gate {
   push(text: string): { text: string; stopped: boolean };
   rest(): string;
 }

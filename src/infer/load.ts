@@ -13,23 +13,30 @@ import {
   transpose,
 } from './vocabulary.ts';
 
-/** Where each parameter stands in a file, by path (checkpoints' `Located`). */
-export interface WeightFile {
+/** Weights of a checkpoint, by path (what checkpoints' `openCheckpoint` gives). */
+export interface WeightSource {
+  /** Where a parameter lies in one piece and can be mapped. */
+  locate(path: string): Mappable | undefined;
+  /** Its values in our orientation, wherever they lie. */
+  read(path: string): Promise<Float32Array>;
+}
+interface Mappable {
   readonly file: string;
-  readonly weights: ReadonlyMap<
-    string,
-    { readonly begin: number; readonly dtype: 'f32' | 'bf16'; readonly shape: readonly number[]; readonly transposed: boolean }
-  >;
+  readonly begin: number;
+  readonly dtype: 'f32' | 'bf16';
+  readonly shape: readonly number[];
+  /** Stored [out,in] where we hold [in,out]. */
+  readonly transposed: boolean;
 }
 
 /** What weights are multiplied as: bits each. */
 export const WEIGHT_BITS = { f32: 32, bf16: 16, int8: 8, int4: 4 } as const satisfies Record<string, PackedBits | 32>;
 export type WeightType = keyof typeof WEIGHT_BITS;
 
-/** The file must stay as it is while the weights are used. Throws UserError E_MAP (exit 4), E_MEMORY (exit 5). */
-export async function loadWeights(model: Model, executor: MachineExecutor, from: WeightFile, type: WeightType): Promise<Weights> {
+/** Files must stay as they are while the weights are used. Throws UserError E_MAP (exit 4), E_MEMORY (exit 5). */
+export async function loadWeights(model: Model, executor: MachineExecutor, from: WeightSource, type: WeightType): Promise<Weights> {
   const bits = WEIGHT_BITS[type];
-  const source = openSource(executor, from);
+  const source = openSource(model, executor, from);
   try {
     if (bits !== 32) return await packModel(model, executor, (path) => source.read(path), bits);
     const loaded: [string, Buffer][] = [];
@@ -46,11 +53,14 @@ interface Source {
   close(): void;
 }
 
-function openSource(executor: MachineExecutor, { file, weights }: WeightFile): Source {
+function openSource(model: Model, executor: MachineExecutor, from: WeightSource): Source {
   const programs = new Map<string, Promise<Loaded>>();
+  const shapes = new Map(model.list.map((p) => [p.path, p.shape]));
   return {
     async read(path) {
-      const { begin, dtype, shape, transposed } = weights.get(path)!;
+      const located = from.locate(path);
+      if (!located) return executor.put(await from.read(path), { dtype: 'f32', shape: shapes.get(path)! });
+      const { file, begin, dtype, shape, transposed } = located;
       const x = executor.map(file, begin, { dtype, shape });
       if (dtype === 'f32' && !transposed) return x;
       const y = executor.zeros({ dtype: 'f32', shape: transposed ? shape.toReversed() : shape });

@@ -40,23 +40,17 @@ export async function* continueTogether(
   let reads = await batch.read(rows, options.how, signal);
   for (let n = 0; n < options.maxTokens; n++) {
     const ids = rows.map((row, r) => {
-      if (!open[r] || row.length > lm.context) return -1;
+      if (!open[r] || row.length >= lm.context) return -1;
       return choose(reads[r]!, options, { allowed: options.allowed, seen: row, uniform: random.uniform(n) });
     });
     yield { ids, reads };
     ids.forEach((id, r) => {
       if (id < 0) return;
       rows[r]!.push(id);
-      open[r] = !options.ends(r, id) && rows[r]!.length <= lm.context;
+      open[r] = !options.ends(r, id) && rows[r]!.length < lm.context;
     });
     if (n + 1 === options.maxTokens || !open.includes(true)) return;
     const next = ids.map((id, r) => (open[r] ? id : -1));
-    reads = options.cache
-      ? await batch.step(next, signal)
-      : await batch.read(
-          rows.map((row) => row.slice(0, lm.context)),
-          options.how,
-          signal,
-        );
+    reads = options.cache ? await batch.step(next, signal) : await batch.read(rows, options.how, signal);
   }
 }

@@ -1,33 +1,12 @@
-/** Weights by formula: numbers that need not be shipped (fixtures/torch, "The weight formula"). */
-import { fnv1a, mix32 } from '../base/index.ts';
+/** Whole tensors of weights by formula, and the checksum by which fixtures know them. */
+import { fillByFormula, type Formula, kindOf } from '../checkpoints/index.ts';
 
-export interface Formula {
-  readonly seed: number;
-  /** Half the range of a tensor's values, by the last part of its name. */
-  readonly scales: Readonly<Record<string, number>>;
-}
-
-/** The kind of a tensor: the last part of its Hugging Face name before `.weight`; every norm is "norm". */
-const kindOf = (name: string): string => {
-  const last = name
-    .replace(/\.weight$/, '')
-    .split('.')
-    .at(-1)!;
-  return /norm$/.test(last) ? 'norm' : last;
-};
-
-/** `size` values in row-major order of the Hugging Face shape: offset + scale · (2u − 1), u from a hash of seed, name and index. */
-export function formulaValues(name: string, size: number, { seed, scales }: Formula): Float32Array {
-  const kind = kindOf(name);
-  const scale = scales[kind];
+/** `size` values in row-major order of the Hugging Face shape. */
+export function formulaValues(name: string, size: number, { seed, scales }: Pick<Formula, 'seed' | 'scales'>): Float32Array {
+  const scale = scales[kindOf(name)];
   if (scale === undefined) throw new Error(`formula: no scale for ${name}`);
-  const offset = kind === 'norm' ? 1 : 0;
-  const key = fnv1a(name);
   const values = new Float32Array(size);
-  for (let i = 0; i < size; i++) {
-    const u = (mix32(mix32(i + seed) ^ key) >>> 8) / 16_777_216;
-    values[i] = offset + scale * (2 * u - 1);
-  }
+  fillByFormula(name, { seed, scale })(0, values);
   return values;
 }
 

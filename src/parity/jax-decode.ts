@@ -39,10 +39,10 @@ async function check(
     want.decoder_causal_attention.map((row) => row.reduce((a, b) => a + b, 0)),
     prompts.map((p) => p.length),
   );
-  const lm = openLanguageModel(model, executor, held(executor, model, weights), { context: padTo, group: 'batch' });
-  // A row ends with its EOS, or where the padded length ends.
+  const lm = openLanguageModel(model, executor, held(executor, model, weights), { context: padTo + 1, group: 'batch' });
+  // A row ends with its EOS, or once the token before its last stands at the end of the padded length.
   const written = prompts.map((): number[] => []);
-  const ends = (row: number, id: number): boolean => id === EOS || prompts[row]!.length + written[row]!.length >= padTo;
+  const ends = (row: number, id: number): boolean => id === EOS || want.prompt_lengths[row]! + written[row]!.length >= padTo;
   const options = { ...GREEDY, maxTokens: padTo, seed: 0, cache: true, how: { padTo, lastAgain: true }, allowed: () => true, ends };
   for await (const { ids } of continueTogether(lm, prompts, options)) ids.forEach((id, row) => id >= 0 && written[row]!.push(id));
   lm.close();

@@ -7,6 +7,7 @@ import { geometryFixture } from './jax-geometry.ts';
 import { initFixture } from './jax-init.ts';
 import { moduleFixtures } from './jax-modules.ts';
 import { adafactorFixtures } from './jax-optimizer.ts';
+import { sentencePieceFixtures } from './jax-text.ts';
 import { traceFixture } from './jax-trace.ts';
 import { filesIn, type FixtureFolder, foldersIn, readJson } from './reading.ts';
 import { type Fixture, notRun, type Row, sheet } from './row.ts';
@@ -170,6 +171,7 @@ function jaxFixtures(folder: FixtureFolder, executor: Executor): Found[] {
     ['geometry.json', () => [geometryFixture(folder)]],
     ['init.json', () => [initFixture(folder)]],
     ['decode.json', () => decodeFixtures(folder, executor)],
+    ['data/sentencepiece.json', () => sentencePieceFixtures(folder)],
   ];
   return [
     ...models.map((name) => ({
@@ -178,6 +180,6 @@ function jaxFixtures(folder: FixtureFolder, executor: Executor): Found[] {
     })),
     ...parts
       .filter(([lead]) => folder.files.some((f) => f.startsWith(lead)))
-      .map(([lead, make]) => ({ name: lead.replace(/[/.].*$/, ''), make })),
+      .map(([lead, make]) => ({ name: lead.replace(/\/$|\.\w*$/, ''), make })),
   ];
 }

@@ -35,6 +35,8 @@ export async function torchGenerateFixtures({ folder, stem, executor }: Opened):
       async run(to) {
         const opened = await openTorchModel(folder, file.model);
         const want = await readTensors(folder, `${stem}.safetensors`);
+        if (way === 'with_cache' && 'automatic_mask_with_cache' in asked)
+          to.leave('automatic_mask_with_cache: a mask that hides id 0 and shifts queries by one (reference 10) is not imitated');
         await check({ opened, executor, count: file.new_tokens, prompt, way, tensors: want }, asked, to);
       },
     })),

@@ -1,15 +1,12 @@
 /** A training checkpoint: a Hugging Face folder plus optimizer state and what the data cursor is. */
 import {
   jsonFile,
-  locateWeights,
-  type Located,
   modelFiles,
   type FolderFile,
   readModel,
   readTensors,
   readWeights,
   tensorFile,
-  WEIGHTS,
 } from '../checkpoints/index.ts';
 import { EXIT, UserError } from '../base/index.ts';
 import type { Checkpoint } from '../runs/index.ts';
@@ -74,23 +71,4 @@ export async function readTrained(
   const weights = await readWeights(model, checkpoint.read, checkpoint.folder);
   const tokenizer = loadTokenizer(JSON.parse(new TextDecoder().decode(await checkpoint.read(TOKENIZER))));
   return { model, weights, tokenizer };
-}
-
-export interface LocatedCheckpoint {
-  readonly model: Model;
-  readonly tokenizer: Tokenizer;
-  /** The weights' file, and where each parameter stands in it, by path. */
-  readonly file: string;
-  readonly weights: ReadonlyMap<string, Located>;
-}
-
-/** The same without reading the weights: they are found, not checked against their hash. Throws UserErrors with exit 4. */
-export async function locateTrained(checkpoint: Checkpoint): Promise<LocatedCheckpoint> {
-  const model = await readModel(checkpoint.read, checkpoint.folder);
-  const file = await checkpoint.locate(WEIGHTS);
-  const { size } = checkpoint.files.find((f) => f.name === WEIGHTS)!;
-  const readRange = (begin: number, end: number): Promise<Uint8Array> => checkpoint.readRange(WEIGHTS, begin, end);
-  const weights = await locateWeights(model, { size, readRange }, checkpoint.folder);
-  const tokenizer = loadTokenizer(JSON.parse(new TextDecoder().decode(await checkpoint.read(TOKENIZER))));
-  return { model, tokenizer, file, weights };
 }

@@ -2,7 +2,7 @@
 export type { LayerNews, TrainEvent } from './events.ts';
 export { trainingFlops } from './flops.ts';
 export { permanentSteps, train, type TrainNeeds } from './loop.ts';
-export { locateTrained, readTrained } from './checkpoint.ts';
+export { readTrained } from './checkpoint.ts';
 export { draw, initialValues } from './initial.ts';
 export { checkRecipe, keysAt, override, recipe, type Recipe, type RecipeInput } from './recipe.ts';
 export { openSession, type Session } from './session.ts';

@@ -4,22 +4,48 @@ import { EXIT, UserError } from '../../base/index.ts';
 import { dropsView, loadView, tokenView, type View } from '../../report/index.ts';
 import { writeAtomic } from '../../runs/index.ts';
 import type { Tokenizer } from '../../text/index.ts';
-import { type Answer, command, oneOf, optional, required } from '../command.ts';
+import { DIALECTS, type Dialect } from '../../infer/index.ts';
+import { type Answer, command, optional, parseText, parseWord, required, value, valueOr, wordOr } from '../command.ts';
+import { parseIds } from '../ids.ts';
+import { readIdsFile, recordIds } from '../ids-record.ts';
+import { MODEL } from '../model-reference.ts';
 import { recordOf } from '../probing.ts';
+import { openForReading } from '../reading-model.ts';
 import { reopen } from '../reopened.ts';
 import { shownPath, threadsFlag } from '../surroundings.ts';
+import type { Terminal } from '../terminal.ts';
 
 const LOOKS = ['load', 'drops', 'token'] as const;
 
 export const inspect = command({
-  about: 'Shows what the routers of a run do on its probe set: load by layer and expert, drops by position, or one token in its contexts',
-  examples: ['inspect last load', 'inspect otter@1000 drops --json', "inspect last token ' the'"],
+  about:
+    'Shows what routers do on the probe set of a run, or on given ids: load by layer and expert, drops by position, or one token in its contexts',
+  examples: [
+    'inspect last load',
+    'inspect otter@1000 drops --json',
+    "inspect last token ' the'",
+    'inspect checkpoints/openmoe-base --ids-file ids.txt --json',
+  ],
   args: {
-    run: required('a run: last, its id or a part of it, a folder; @step for a checkpoint'),
-    what: oneOf(LOOKS, 'what to look at'),
-    text: optional('for token: the text whose tokens to look for, after a blank too'),
+    run: required(`${MODEL}; a run unless --ids-file is given`),
+    what: wordOr(LOOKS, { about: 'what to look at', standard: 'load' }),
+    text: optional('for token: the text whose tokens to look for, after a blank too; with --ids-file its ids where there is no tokenizer'),
   },
-  flags: { threads: threadsFlag },
+  flags: {
+    idsFile: value({ form: '<file>', about: 'ids to read instead of the probe set: a row a line, as 0,17,5', parse: parseText }),
+    routingGroup: valueOr({
+      form: '<of>',
+      about: 'with --ids-file, what competes for slots: prompt (a row) or batch (all rows)',
+      parse: parseWord(['prompt', 'batch']),
+      standard: 'prompt',
+    }),
+    dialect: value({
+      form: '<name>',
+      about: `with --ids-file, groups and capacity as in ${DIALECTS.join(' or ')}`,
+      parse: parseWord(DIALECTS),
+    }),
+    threads: threadsFlag,
+  },
   saves: true,
   async run({ args: { run: ref, what, text }, flags, terminal, signal }): Promise<Answer> {
     if ((what === 'token') !== (text !== undefined))
@@ -28,6 +54,7 @@ export const inspect = command({
         place: 'openmoe inspect',
         hint: "write: openmoe inspect last token ' the'",
       });
+    if (flags.idsFile !== undefined) return inspectIds(ref, { ...flags, what, text, idsFile: flags.idsFile, terminal });
     const opened = await reopen(ref, terminal, { threads: flags.threads, signal });
     const { run, recipe, tokenizer, step, model } = opened;
     if (model.moeLayers.length === 0)
@@ -46,6 +73,33 @@ export const inspect = command({
     return { schema: `openmoe.inspect-${what}/1`, data: { run: run.dir, step, ...view.json, files }, text: view.text };
   },
 });
+
+interface IdsLook {
+  readonly what: (typeof LOOKS)[number];
+  readonly text: string | undefined;
+  readonly idsFile: string;
+  readonly routingGroup: 'prompt' | 'batch';
+  readonly dialect: Dialect | undefined;
+  readonly threads: number | undefined;
+  readonly terminal: Terminal;
+}
+
+/** The same looks at given ids, by any checkpoint; nothing is written. */
+async function inspectIds(ref: string, { what, text, idsFile, routingGroup, terminal, ...flags }: IdsLook): Promise<Answer> {
+  const given = await readIdsFile(idsFile);
+  const opened = await openForReading(ref, terminal, { ...flags, dtype: 'f32' });
+  const { record, rows } = await recordIds(opened, given, routingGroup === 'batch');
+  const { tokenizer } = opened;
+  const ids = (): number[] => (tokenizer ? idsOf(text ?? '', tokenizer) : parseIds(text ?? '', 'openmoe inspect token'));
+  const pieceOf = (id: number): string => tokenizer?.pieceOf(id) ?? `#${id}`;
+  const views: Readonly<Record<typeof what, () => View>> = {
+    load: () => loadView(record),
+    drops: () => dropsView(record, 0),
+    token: () => tokenView(record, ids(), { pieceOf, seed: 0 }),
+  };
+  const view = views[what]();
+  return { schema: `openmoe.inspect-${what}/1`, data: { model: opened.place, ...view.json, rows }, text: view.text };
+}
 
 /** A word inside a text begins with its blank: both are meant. */
 const idsOf = (text: string, tokenizer: Tokenizer): number[] => [

@@ -32,7 +32,7 @@ export const models: Group = {
     diff: { about: 'shows how far two checkpoints are apart, by tensor', load: async () => (await import('./models-diff.ts')).diff },
     make: { about: 'makes checkpoints of any size by a formula', load: async () => (await import('./models-make.ts')).make },
     parity: {
-      about: 'runs reference fixtures through this engine',
+      about: 'runs fixtures of the reference implementations through this engine',
       load: async () => (await import('./models-parity.ts')).parity,
     },
   },
