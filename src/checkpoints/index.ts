@@ -23,6 +23,4 @@ export { BASE_SIZE, fillByFormula, type Formula, kindOf, makeFormula, readFormul
 export { writeFolder } from './out.node.ts';
 export { storedAs } from './raw.ts';
 export { OUT_TYPES, type OutType, SHARD_BYTES, type Written } from './write-tensors.ts';
-export { CONFIG } from './config.ts';
-export { readJson } from './tensor-files.ts';
 export type { NamedSource } from './source.ts';
