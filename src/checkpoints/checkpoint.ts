@@ -55,7 +55,7 @@ export async function openCheckpoint(ref: string, files: Files): Promise<Checkpo
   try {
     const found = await openTensors(ref, files);
     const place = `${found.folder}/${CONFIG}`;
-    const config = await readJson(place, files, LARGEST_CONFIG);
+    const config = await readJson(place, files, { largest: LARGEST_CONFIG, code: 'E_MODEL_CONFIG' });
     if (!config) throw damaged('E_MODEL_CONFIG', place, 'there is no config.json beside the weights');
     const read = readConfig(config, place);
     const scheme = schemeOf(found.tensors.keys());

@@ -140,7 +140,7 @@ async function openShards(
 
 /** File name by tensor name. A shard is a plain file name inside the folder. */
 async function weightMap(place: string, files: Files): Promise<Map<string, string>> {
-  const json = await readJson(place, files, LARGEST_INDEX);
+  const json = await readJson(place, files, { largest: LARGEST_INDEX, code: 'E_INDEX' });
   const map = json?.['weight_map'];
   if (typeof map !== 'object' || map === null || Array.isArray(map))
     throw damaged('E_INDEX', place, 'weight_map is not an object of file names');
@@ -157,11 +157,15 @@ async function weightMap(place: string, files: Files): Promise<Map<string, strin
   );
 }
 
-/** A JSON object in a file; undefined where there is no such file. Throws UserError E_INDEX (damaged). */
-export async function readJson(place: string, files: Files, largest: number): Promise<Record<string, unknown> | undefined> {
+/** A JSON object in a file; undefined where there is no such file. Throws UserError `code` (damaged). */
+export async function readJson(
+  place: string,
+  files: Files,
+  { largest, code }: { readonly largest: number; readonly code: string },
+): Promise<Record<string, unknown> | undefined> {
   const file = await files.open(place);
   if (!file) return undefined;
-  if (file.size > largest) throw damaged('E_INDEX', place, `a JSON file of ${file.size} bytes`);
+  if (file.size > largest) throw damaged(code, place, `a JSON file of ${file.size} bytes`);
   const bytes = await readRange(file, 0, file.size);
   try {
     const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
@@ -169,5 +173,5 @@ export async function readJson(place: string, files: Files, largest: number): Pr
   } catch {
     // Falls through: not JSON, or not an object.
   }
-  throw damaged('E_INDEX', place, 'not a JSON object');
+  throw damaged(code, place, 'not a JSON object');
 }
