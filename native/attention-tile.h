@@ -77,18 +77,16 @@ template <int Vectors> struct Sums {
   }
 };
 
-// A head is a narrow column of each operand: asked for at once, its cache lines arrive together and not one after the other.
-inline void fetch_rows(const f32* x, i64 rows, const Shape& shape) {
-  for (i64 i = 0; i < rows; ++i) {
-    for (i64 d = 0; d < shape.size; d += 16) __builtin_prefetch(x + i * shape.features + d, 0, 2);
-  }
-}
-
 // `rows` rows of `size` floats, times `scale`, next to each other, `deep` from one to the next; zeros up to `deep` and in the rows up
 // to a tile.
 inline void copy_rows(const f32* src, i64 step, i64 rows, i64 size, f32* dst, i64 deep, f32 scale) {
+  const bool whole = size % kLanes == 0 && size == deep;
   for (i64 i = 0; i < rows; ++i, src += step, dst += deep) {
-    for (i64 d = 0; d < deep; d += kLanes) store_part(dst + d, load_part(src + d, larger<i64>(0, size - d)) * scale, deep - d);
+    if (whole) {
+      for (i64 d = 0; d < size; d += kLanes) store(dst + d, load(src + d) * scale);
+    } else {
+      for (i64 d = 0; d < deep; d += kLanes) store_part(dst + d, load_part(src + d, larger<i64>(0, size - d)) * scale, deep - d);
+    }
   }
   __builtin_memset(dst, 0, (round_up(rows, kRows) - rows) * deep * sizeof(f32));
 }

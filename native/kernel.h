@@ -70,7 +70,8 @@ struct Call {
 
   // f(index, worker): tasks are cut by shape, never by thread count, so that results do not depend on who took which task.
   template <class F> void parallel(i64 count, F f) const {
-    team->run(*team, count, [](void* context, i64 index, i32 worker) { (*static_cast<F*>(context))(index, worker); }, &f);
+    // Each task has a copy: what f captured by value then stays in registers, where stores through vectors could change the original.
+    team->run(*team, count, [](void* context, i64 index, i32 worker) { F(*static_cast<F*>(context))(index, worker); }, &f);
   }
 };
 

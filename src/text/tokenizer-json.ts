@@ -1,5 +1,6 @@
 /** Tokenizers from their files: Hugging Face's tokenizer.json, SentencePiece's .model. */
 import { EXIT, UserError } from '../base/index.ts';
+import { CHARACTER_OF } from './alphabet.ts';
 import { SPECIALS } from './byte-level.ts';
 import { pipelineTokenizer, Schema, type TokenizerFile } from './pipeline/index.ts';
 import { damaged } from './sentencepiece-model.ts';
@@ -27,7 +28,11 @@ function parse(file: Uint8Array): unknown {
 
 function fromJson(json: unknown): Tokenizer {
   const parsed = Schema.safeParse(json);
-  if (parsed.success) return pipelineTokenizer(parsed.data, { specialsAsText: isOwn(parsed.data) });
+  if (parsed.success) {
+    const own = isOwn(parsed.data);
+    if (own) checkOwn(parsed.data);
+    return { ...pipelineTokenizer(parsed.data, { specialsAsText: own }), toJSON: () => json as object };
+  }
   throw new UserError(
     'E_TOKENIZER',
     EXIT.damaged,
@@ -43,4 +48,11 @@ function fromJson(json: unknown): Tokenizer {
 function isOwn({ added_tokens: added, pre_tokenizer: words, normalizer, model }: TokenizerFile): boolean {
   const specials = added.length === SPECIALS.length && added.every((t, i) => t.content === SPECIALS[i] && t.id === i && t.special);
   return specials && words?.type === 'ByteLevel' && !words.add_prefix_space && !normalizer && model.type === 'BPE';
+}
+
+/** Then every text must come back. */
+function checkOwn({ model }: TokenizerFile): void {
+  const names = new Set(model.type === 'BPE' ? Object.keys(model.vocab) : []);
+  const missing = CHARACTER_OF.filter((c) => !names.has(c)).length;
+  if (missing > 0) throw damaged(`model.vocab: ${missing} of the 256 bytes have no piece`, 'tokenizer.json');
 }

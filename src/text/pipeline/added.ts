@@ -1,5 +1,5 @@
 /** Added tokens of tokenizer.json: strings that are cut out of a text before, or after, it is normalized. */
-import { type Aligned, slice } from './aligned.ts';
+import { type Aligned, slices } from './aligned.ts';
 import type { AddedTokenJson } from './schema.ts';
 
 export interface Added {
@@ -75,8 +75,15 @@ const characterBefore = (text: string, at: number): string => {
 
 function split(source: Aligned, root: Node): Part[] {
   const { text } = source;
-  const parts: Part[] = [];
+  const cuts: number[] = [];
+  const tokens: (Added | undefined)[] = [];
   let done = 0;
+  const cut = (from: number, to: number, added?: Added): void => {
+    if (from === to) return;
+    cuts.push(from, to);
+    tokens.push(added);
+    done = to;
+  };
   for (let at = 0; at < text.length;) {
     const added = longestAt(root, text, at);
     if (!added) {
@@ -86,13 +93,14 @@ function split(source: Aligned, root: Node): Part[] {
     const { single_word: single, lstrip, rstrip } = added.token;
     let [from, to] = [at, at + added.pattern.length];
     at = to;
-    if (single && ((from > 0 && WORD_CHARACTER.test(characterBefore(text, from))) || STARTS_WITH_WORD.test(text.slice(to, to + 2)))) continue;
+    if (single && ((from > 0 && WORD_CHARACTER.test(characterBefore(text, from))) || STARTS_WITH_WORD.test(text.slice(to, to + 2))))
+      continue;
     if (lstrip) while (from > done && SPACE.test(text[from - 1]!)) from--;
     if (rstrip) while (to < text.length && SPACE.test(text[to]!)) to++;
-    if (done < from) parts.push({ source: slice(source, done, from) });
-    parts.push({ source: slice(source, from, to), added });
-    done = to;
+    cut(done, from);
+    cut(from, to, added);
   }
-  if (done < text.length) parts.push({ source: done === 0 ? source : slice(source, done, text.length) });
-  return parts;
+  if (done === 0) return [{ source }];
+  cut(done, text.length);
+  return slices(source, cuts).map((part, i) => ({ source: part, ...(tokens[i] && { added: tokens[i] }) }));
 }

@@ -28,13 +28,22 @@ export function codePoints(text: string, end: number): number {
   return count;
 }
 
-/** `text[from, to)`, in UTF-16 units. */
-export function slice({ text, starts, ends }: Aligned, from: number, to: number): Aligned {
-  if (!starts || !ends) return { text: text.slice(from, to), starts, ends };
-  const first = codePoints(text, from);
-  const part = text.slice(from, to);
-  const last = first + codePoints(part, part.length);
-  return { text: part, starts: starts.slice(first, last), ends: ends.slice(first, last) };
+/** The parts between cuts: from, to, from, to, … in ascending order. */
+export function slices(source: Aligned, cuts: readonly number[]): Aligned[] {
+  const { text, starts, ends } = source;
+  const parts: Aligned[] = [];
+  for (let i = 0, unit = 0, point = 0; i < cuts.length; i += 2) {
+    const [from, to] = [cuts[i]!, cuts[i + 1]!];
+    const part = text.slice(from, to);
+    if (!starts || !ends) parts.push({ text: part, starts, ends });
+    else {
+      const first = point + codePoints(text.slice(unit, from), from - unit);
+      point = first + codePoints(part, part.length);
+      unit = to;
+      parts.push({ text: part, starts: starts.slice(first, point), ends: ends.slice(first, point) });
+    }
+  }
+  return parts;
 }
 
 /** Where the first character comes from; 0 in an empty text. */

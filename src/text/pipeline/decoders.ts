@@ -22,8 +22,7 @@ export function decoderOf(json: DecoderJson): Decoder {
     case 'Fuse':
       return (tokens) => [tokens.join('')];
     case 'Metaspace':
-      return (tokens) =>
-        tokens.map((t, i) => t.replaceAll(json.replacement, i === 0 && json.prepend_scheme !== 'never' ? '' : ' '));
+      return (tokens) => tokens.map((t, i) => t.replaceAll(json.replacement, i === 0 && json.prepend_scheme !== 'never' ? '' : ' '));
     case 'Replace': {
       const pattern = patternOf(json.pattern);
       return (tokens) => tokens.map((t) => t.replace(pattern, () => json.content));

@@ -1,7 +1,7 @@
 /** Normalizers of tokenizer.json: what is done to a text before it is cut. */
 import { type Charsmap, readCharsmap } from '../charsmap.ts';
 import { CHARACTER_OF } from '../alphabet.ts';
-import { type Aligned, type Change, codePoints, prepend, replaceMatches, slice, transform } from './aligned.ts';
+import { type Aligned, type Change, codePoints, prepend, replaceMatches, slices, transform } from './aligned.ts';
 import { literally, translate } from './regex.ts';
 import type { NormalizerJson, PatternJson } from './schema.ts';
 import { normalizeForm } from './unicode.ts';
@@ -11,8 +11,7 @@ export type Normalizer = (source: Aligned) => Aligned;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
-export const patternOf = (pattern: PatternJson): RegExp =>
-  'String' in pattern ? literally(pattern.String) : translate(pattern.Regex);
+export const patternOf = (pattern: PatternJson): RegExp => ('String' in pattern ? literally(pattern.String) : translate(pattern.Regex));
 
 export function normalizerOf(json: NormalizerJson): Normalizer {
   switch (json.type) {
@@ -75,7 +74,7 @@ function strip(source: Aligned, left: boolean, right: boolean): Aligned {
   // A search for white space at the end would try every run of it.
   let to = text.length;
   if (right) while (to > from && /\p{White_Space}/u.test(text[to - 1]!)) to--;
-  return from === 0 && to === text.length ? source : slice(source, from, to);
+  return from === 0 && to === text.length ? source : slices(source, [from, to])[0]!;
 }
 
 function bytesOfBase64(text: string): Uint8Array {

@@ -1,6 +1,6 @@
 /** Pre-tokenizers of tokenizer.json: cut a text into the words inside which a model works. */
 import { words } from '../words.ts';
-import { type Aligned, prepend, replaceMatches, slice, startOf } from './aligned.ts';
+import { type Aligned, prepend, replaceMatches, slices, startOf } from './aligned.ts';
 import { patternOf, spellBytes } from './normalizers.ts';
 import { literally } from './regex.ts';
 import type { Behavior, PreTokenizerJson } from './schema.ts';
@@ -35,7 +35,11 @@ export function preTokenizerOf(json: PreTokenizerJson): PreTokenizer {
       return (source) => cut(prefixed(source)).map((words) => ({ ...words, bytes: true }));
     }
     case 'Whitespace':
-      return byPattern(/[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu, 'Removed', true);
+      return byPattern(
+        /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu,
+        'Removed',
+        true,
+      );
     case 'WhitespaceSplit':
       return byPattern(/\p{White_Space}/gu, 'Removed');
     case 'Split':
@@ -55,9 +59,7 @@ function inTurn(first: PreTokenizer, second: PreTokenizer): PreTokenizer {
   return (source) =>
     first(source).flatMap((found) => {
       const { source: text, cuts } = spelt(found);
-      const all: Words[] = [];
-      for (let i = 0; i < cuts.length; i += 2) all.push(...second(slice(text, cuts[i]!, cuts[i + 1]!)));
-      return all;
+      return slices(text, cuts).flatMap(second);
     });
 }
 

@@ -1,82 +1,74 @@
 /** Oniguruma's regular expressions, as tokenizer.json holds them, to JavaScript's: what the two write differently. */
 import { damaged } from '../sentencepiece-model.ts';
 
-/** Unicode's idea of the shorthands; JavaScript's own are ASCII, or differ in U+0085 and U+FEFF. */
-const SHORTHANDS: Readonly<Record<string, string>> = {
+/** Unicode's idea of the shorthands; JavaScript's own are ASCII, or differ in U+0085 and U+FEFF. In pairs of a set and what is not in it. */
+const SETS: Readonly<Record<string, string>> = {
   s: '\\p{White_Space}',
-  S: '\\P{White_Space}',
   d: '\\p{Nd}',
-  D: '\\P{Nd}',
   w: '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}',
   h: '0-9a-fA-F',
 };
-const CLASSES = new Set(['w', 'h']);
-const ESCAPES = new Set('nrtfv0bBpPuxk123456789');
-const SYNTAX = new Set('^$\\.*+?()[]{}|/-');
+/** One property, which also has a name for its complement. */
+const PLAIN: Readonly<Record<string, string>> = { S: '\\P{White_Space}', D: '\\P{Nd}' };
+const ANCHORS: Readonly<Record<string, string>> = { A: '^', z: '$' };
+/** Escapes that mean the same, and characters that JavaScript lets be escaped. */
+const [SAME, SYNTAX] = [/^[nrtfv0bBxuk1-9]$/, /^[\^$\\.*+?()[\]{}|/]$/];
+
+/** A property, an escape, the beginning of a class or group, a quantifier, or a character. */
+const TOKEN = /\\[pP]\{[^}]*\}|\\[^]|\[\^?|\]|\((?:\?(?:<?[=!]|[a-z-]*[:)]|[^]))?|\)|(?:[*+?]|\{\d+(?:,\d*)?\})[?+]?|&&|[^]/gu;
 
 /** A global, Unicode-aware expression. Throws UserError E_TOKENIZER for what has no counterpart. */
 export function translate(source: string): RegExp {
   const refuse = (what: string): never => {
-    throw damaged(`the regular expression ${JSON.stringify(source)} holds ${what}, which is not supported`);
+    throw damaged(`the regular expression ${JSON.stringify(source)} holds ${what}, which is not supported`, 'tokenizer.json');
   };
-  let [out, inClass, quantified] = ['', false, false];
-  const folding: boolean[] = [];
+  // Whether letters match in both cases, for each open group; whether a class is open.
+  const folding = [false];
+  let inClass = false;
   const literal = (c: string): string => {
-    const [low, high] = [c.toLowerCase(), c.toUpperCase()];
-    if (!folding.at(-1) || low === high) return c;
-    return inClass ? low + high : `[${low}${high}]`;
+    const both = c.toLowerCase() + c.toUpperCase();
+    if (!folding.at(-1) || both === c + c) return c;
+    return inClass ? both : `[${both}]`;
   };
-  for (let i = 0; i < source.length; i++) {
-    const c = source[i]!;
-    const next = source[i + 1] ?? '';
-    if (c === '\\') {
-      i++;
-      if (next === 'W' || next === 'H' || 'AzZGKRX'.includes(next)) {
-        if (next === 'A') out += '^';
-        else if (next === 'z') out += '$';
-        else if (next === 'W' && !inClass) out += `[^${SHORTHANDS['w']}]`;
-        else refuse(`\\${next}`);
-      } else if (next in SHORTHANDS) out += CLASSES.has(next) && !inClass ? `[${SHORTHANDS[next]}]` : SHORTHANDS[next];
-      else if (ESCAPES.has(next) || SYNTAX.has(next)) out += next === '-' && !inClass ? '-' : `\\${next}`;
-      else if (/[a-zA-Z]/.test(next)) refuse(`\\${next}`);
-      else out += next;
-      // A property's name, or a code point, is copied as it is.
-      if ((next === 'p' || next === 'P') && source[i + 1] === '{') {
-        const end = source.indexOf('}', i);
-        out += source.slice(i + 1, end + 1);
-        i = end;
-      }
-    } else if (inClass) {
-      if (c === ']') inClass = false;
-      if (c === '[') refuse(next === ':' ? 'a POSIX class' : 'a class within a class');
-      if (c === '&' && next === '&') refuse('an intersection of classes');
-      out += c === ']' ? c : literal(c);
-    } else if (c === '[') {
-      inClass = true;
-      out += c;
-      if (next === '^') out += source[++i];
-    } else if (c === '(') {
-      const flags = /^\(\?(-?[a-z]+):/.exec(source.slice(i, i + 8));
-      if (flags && flags[1] !== 'i') refuse(`(?${flags[1]}:`);
-      if (next === '?' && '>#'.includes(source[i + 2] ?? '')) refuse(`(?${source[i + 2]}`);
-      if (/^\(\?-?[a-z]+\)/.test(source.slice(i, i + 8))) refuse('a switch of options');
-      folding.push(flags !== null || (folding.at(-1) ?? false));
-      out += flags ? '(?:' : c;
-      if (flags) i += flags[0].length - 1;
-    } else {
-      if (c === ')') folding.pop();
-      if (c === '+' && quantified) refuse('a possessive quantifier');
-      quantified = '*+?'.includes(c) && !quantified;
-      out += /[a-zA-Z]/.test(c) ? literal(c) : c;
-      continue;
-    }
-    quantified = false;
-  }
+  const group = (token: string): string => {
+    if (!/^\((\?(<?[=!]|i?:))?$/.test(token)) refuse(`${token}…`);
+    folding.push(folding.at(-1)! || token === '(?i:');
+    return token.replace('i', '');
+  };
+  const outside = (token: string): string => {
+    if (token.startsWith('\\')) return escaped(token, inClass) ?? refuse(token);
+    if (token.startsWith('(')) return group(token);
+    if (token === ')') folding.pop();
+    if (token.startsWith('[')) inClass = true;
+    if (token.length > 1 && token.endsWith('+')) refuse('a possessive quantifier');
+    return token.length === 1 && token !== '[' ? literal(token) : token;
+  };
+  const inside = (token: string): string => {
+    if (token.startsWith('\\')) return escaped(token, inClass) ?? refuse(token);
+    if (token.startsWith('[') || token === '&&') refuse('a class within a class');
+    if (token === ']') inClass = false;
+    return token === ']' ? token : Array.from(token, (c) => (/^[()[{}|/]$/.test(c) ? `\\${c}` : literal(c))).join('');
+  };
+  const translated = source.replaceAll(TOKEN, (token) => (inClass ? inside(token) : outside(token)));
   try {
-    return new RegExp(out, 'gu');
+    return new RegExp(translated, 'gu');
   } catch (error) {
-    throw damaged(`the regular expression ${JSON.stringify(source)} is not understood: ${(error as Error).message}`);
+    throw damaged(`the regular expression ${JSON.stringify(source)} is not understood: ${(error as Error).message}`, 'tokenizer.json');
   }
+}
+
+/** Undefined for what has no counterpart. */
+function escaped(token: string, inClass: boolean): string | undefined {
+  const c = token.slice(1);
+  if (c.length > 1 || SAME.test(c)) return token;
+  const set = SETS[c];
+  if (set !== undefined) return inClass ? set : `[${set}]`;
+  const complement = SETS[c.toLowerCase()];
+  if (PLAIN[c] !== undefined) return PLAIN[c];
+  if (complement !== undefined && c !== c.toLowerCase()) return inClass ? undefined : `[^${complement}]`;
+  if (!inClass && ANCHORS[c] !== undefined) return ANCHORS[c];
+  if (SYNTAX.test(c) || (inClass && c === '-')) return token;
+  return /[a-zA-Z]/.test(c) ? undefined : c;
 }
 
 /** Matches a text as it is written. */

@@ -22,16 +22,25 @@ const [BOS, EOS] = [
 
 export interface PipelineOptions {
   /** Special tokens in a text are only characters. */
-  readonly specialsAsText?: boolean;
+  readonly specialsAsText: boolean;
 }
 
-export function pipelineTokenizer(file: TokenizerFile, { specialsAsText = false }: PipelineOptions = {}): Tokenizer {
+export function pipelineTokenizer(file: TokenizerFile, { specialsAsText }: PipelineOptions): Omit<Tokenizer, 'toJSON'> {
   const model = file.model.type === 'BPE' ? bpeModel(file.model) : unigramModel(file.model);
   const normalize = file.normalizer ? normalizerOf(file.normalizer) : (source: Aligned) => source;
-  const added = addedTokens(file.added_tokens, { size: model.size, idOf: (text) => model.ids.get(text) }, (text) => normalize(aligned(text, false)).text);
+  const added = addedTokens(
+    file.added_tokens,
+    { size: model.size, idOf: (text) => model.ids.get(text) },
+    (text) => normalize(aligned(text, false)).text,
+  );
   const names = new Map([...model.names, ...added.map((a) => [a.id, a.pattern] as const)]);
   const specials = new Set(added.filter((a) => a.token.special).map((a) => a.id));
-  const encode = textEncoder(file, model, added.filter((a) => !specialsAsText || !a.token.special), normalize);
+  const encode = textEncoder(
+    file,
+    model,
+    added.filter((a) => !specialsAsText || !a.token.special),
+    normalize,
+  );
   const bytesOf = pieceBytes(file.decoder ?? undefined, names, specials);
   const template = templateOf(file.post_processor ?? undefined);
   const decode = file.decoder ? decoderOf(file.decoder) : (tokens: readonly string[]) => [tokens.join(' ')];
@@ -53,7 +62,6 @@ export function pipelineTokenizer(file: TokenizerFile, { specialsAsText = false 
     pieceOf: (id) => (specials.has(id) ? names.get(id)! : readable(bytesOf(id))),
     bytesOf,
     streamDecoder: () => windowDecoder(decodeAll),
-    toJSON: () => file,
   };
 }
 
@@ -114,7 +122,9 @@ function templateOf(json: ProcessorJson | undefined): Template {
   const none = { before: [], after: [] };
   if (!json || json.type === 'ByteLevel') return none;
   if (json.type === 'Sequence') {
-    return json.processors.map(templateOf).reduce((a, b) => ({ before: [...b.before, ...a.before], after: [...a.after, ...b.after] }), none);
+    return json.processors
+      .map(templateOf)
+      .reduce((a, b) => ({ before: [...b.before, ...a.before], after: [...a.after, ...b.after] }), none);
   }
   if (json.type !== 'TemplateProcessing') return { before: [json.cls[1]], after: [json.sep[1]] };
   const at = json.single.findIndex((piece) => 'Sequence' in piece);

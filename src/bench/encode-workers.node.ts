@@ -1,0 +1,57 @@
+/** Texts encoded by several workers: the same ids in the same order as on one thread. */
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import type { EncodeAnswer } from './encode-worker.node.ts';
+
+export interface Encoders {
+  /** Ids of each text. */
+  encode(texts: readonly string[]): Promise<readonly Int32Array[]>;
+  close(): Promise<void>;
+}
+
+/** Texts go out in packets of so many characters, so that the workers end together. */
+const PACKET = 200_000;
+
+/** `tokenizer`: its file. */
+export function encodeWorkers(tokenizer: Uint8Array, count: number): Encoders {
+  const source = import.meta.url.endsWith('.ts');
+  const entry = new URL(source ? './encode-worker.node.ts' : './encode-worker.node.js', import.meta.url);
+  const start = { workerData: tokenizer, execArgv: source ? ['--import', 'tsx'] : [] };
+  const workers = Array.from({ length: count }, () => new Worker(entry, start));
+  return {
+    async encode(texts) {
+      const packets = packed(texts);
+      const answers: EncodeAnswer[] = [];
+      let next = 0;
+      await Promise.all(
+        workers.map(async (worker) => {
+          for (let mine = next++; mine < packets.length; mine = next++) {
+            worker.postMessage(packets[mine]!);
+            [answers[mine]] = (await once(worker, 'message')) as [EncodeAnswer];
+          }
+        }),
+      );
+      return answers.flatMap(unpacked);
+    },
+    close: async () => void (await Promise.all(workers.map((worker) => worker.terminate()))),
+  };
+}
+
+function packed(texts: readonly string[]): string[][] {
+  const packets: string[][] = [];
+  let room = 0;
+  for (const text of texts) {
+    if (room <= 0) {
+      packets.push([]);
+      room = PACKET;
+    }
+    packets.at(-1)!.push(text);
+    room -= text.length;
+  }
+  return packets;
+}
+
+function unpacked({ ids, counts }: EncodeAnswer): Int32Array[] {
+  let at = 0;
+  return Array.from(counts, (n) => ids.subarray(at, (at += n)));
+}

@@ -1,0 +1,123 @@
+import fc from 'fast-check';
+import { createRequire } from 'node:module';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { anyText, goldenTokenizer, goldenTokenizers, wellFormed } from '../../test/tokenizer-texts.ts';
+import { loadSentencePiece, loadTokenizer, loadUmt5, type Tokenizer } from './index.ts';
+
+interface Official {
+  load(file: string): Promise<void>;
+  encodeIds(text: string): number[];
+  decodeIds(ids: number[]): string;
+}
+const { SentencePieceProcessor } = createRequire(import.meta.url)('@agnai/sentencepiece-js') as {
+  SentencePieceProcessor: new () => Official;
+};
+const numRuns = Number(process.env['FUZZ'] ?? 1000) / 8;
+
+describe.each(goldenTokenizers('.model'))('%s', (name) => {
+  let ours: Tokenizer;
+  const official = new SentencePieceProcessor();
+  const folder = mkdtempSync(join(tmpdir(), 'openmoe-sentencepiece-'));
+  beforeAll(async () => {
+    const file = goldenTokenizer(name);
+    writeFileSync(join(folder, 'model'), file);
+    await official.load(join(folder, 'model'));
+    ours = loadSentencePiece(file);
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  test('encodes and decodes documents as the C++ library', () => {
+    for (const file of ['README.md', 'docs/log.md', 'src/text/training/scripts.ts', 'package-lock.json'])
+      for (const line of readFileSync(file, 'utf8').slice(0, 40_000).split('\n')) {
+        const ids = official.encodeIds(line);
+        expect(ours.encode(line), line).toEqual(ids);
+        expect(ours.decode(ids)).toBe(official.decodeIds(ids));
+      }
+  });
+
+  test('encodes and decodes any text as the C++ library', () => {
+    fc.assert(
+      fc.property(anyText, (text) => {
+        const ids = official.encodeIds(wellFormed(text));
+        expect(ours.encode(text)).toEqual(ids);
+        expect(ours.decode(ids)).toBe(official.decodeIds(ids));
+      }),
+      { numRuns },
+    );
+  });
+
+  test('decodes any ids as the C++ library, and streams the same', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: ours.vocabSize - 1 }), { maxLength: 12 }), (ids) => {
+        const text = official.decodeIds(ids);
+        expect(ours.decode(ids)).toBe(text);
+        const stream = ours.streamDecoder();
+        expect(ids.map((id) => stream.push(id)).join('') + stream.flush()).toBe(text);
+      }),
+      { numRuns },
+    );
+  });
+
+  test('offsets cover the text in order', () => {
+    fc.assert(
+      fc.property(anyText, (text) => {
+        const { ids, offsets } = ours.encodeWithOffsets(text);
+        expect(ids).toEqual(ours.encode(text));
+        expect(offsets.length).toBe(ids.length);
+        const points = Array.from(wellFormed(text)).length;
+        let before = 0;
+        for (const [start, end] of offsets) {
+          expect(start).toBeGreaterThanOrEqual(before);
+          expect(end).toBeGreaterThanOrEqual(start);
+          expect(end).toBeLessThanOrEqual(points);
+          before = start;
+        }
+      }),
+      { numRuns },
+    );
+  });
+
+  test('a word of a million letters is encoded as the C++ library does', () => {
+    const word = 'abcdefghij'.repeat(20_000) + '\u6F22'.repeat(50_000) + 'a'.repeat(650_000);
+    expect(ours.encode(word)).toEqual(official.encodeIds(word));
+  });
+});
+
+test('sums of scores are f32: a long text is cut as the C++ library cuts it', async () => {
+  const name = 'unigram-identity.model';
+  const folder = mkdtempSync(join(tmpdir(), 'openmoe-sentencepiece-'));
+  writeFileSync(join(folder, 'model'), goldenTokenizer(name));
+  const official = new SentencePieceProcessor();
+  await official.load(join(folder, 'model'));
+  const text = readFileSync('package-lock.json', 'utf8').replaceAll('\n', ' ');
+  expect(loadTokenizer(goldenTokenizer(name)).encode(text)).toEqual(official.encodeIds(text));
+  rmSync(folder, { recursive: true });
+});
+
+describe('the tokenizer of OpenMoE', () => {
+  const file = new Uint8Array(readFileSync('test/goldens/tokenizers/umt5/tiny.spm'));
+  const want = JSON.parse(readFileSync('test/goldens/tokenizers/umt5/sentencepiece.json', 'utf8')) as {
+    vocab_size: number;
+    eos_id: number;
+    texts: { text: string; ids: number[]; decoded: string }[];
+    last_pieces: Record<string, string>;
+  };
+  const tokenizer = loadUmt5(file);
+
+  test('has sentinels behind its pieces, in reverse', () => {
+    expect(tokenizer.vocabSize).toBe(want.vocab_size);
+    expect(tokenizer.tableRows % 128).toBe(0);
+    expect([tokenizer.bos, tokenizer.eos]).toEqual([0, want.eos_id]);
+    expect(tokenizer.sentinel(0)).toBe(want.vocab_size - 1);
+    for (const [id, piece] of Object.entries(want.last_pieces))
+      expect(`\u2581${tokenizer.pieceOf(Number(id)).trimStart()}`.replace('\u2423', '')).toBe(piece);
+  });
+
+  test.each(want.texts)('encodes $text', ({ text, ids, decoded }) => {
+    expect(tokenizer.encode(text)).toEqual(ids);
+    expect(tokenizer.decode(ids)).toBe(decoded);
+  });
+});
