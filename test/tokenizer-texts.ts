@@ -10,7 +10,7 @@ const GOLDENS = 'test/goldens/tokenizers';
 export const goldenTokenizers = (ending: string): readonly string[] =>
   readdirSync(GOLDENS)
     .filter((f) => f.endsWith(`${ending}.gz`))
-    .map((f) => f.slice(0, -`${ending}.gz`.length));
+    .map((f) => f.slice(0, -'.gz'.length));
 
 export const goldenTokenizer = (name: string): Uint8Array => new Uint8Array(gunzipSync(readFileSync(join(GOLDENS, `${name}.gz`))));
 
@@ -147,15 +147,22 @@ export const anyText: fc.Arbitrary<string> = fc.oneof(
 export const wellFormed = (text: string): string => text.replaceAll(/\p{Cs}/gu, '\uFFFD');
 
 const SHARED = '../shared/corpus';
-export const hasSharedCorpus = existsSync(SHARED);
 
-/** Documents of the shared corpus. */
+/** Documents of the shared corpus; none where there is no such folder. */
 export function* sharedCorpus(): Generator<string> {
-  for (const file of readdirSync(SHARED, { recursive: true, encoding: 'utf8' })
-    .filter((f) => f.endsWith('.jsonl.gz'))
-    .sort())
+  if (!existsSync(SHARED)) return;
+  const files = readdirSync(SHARED, { recursive: true, encoding: 'utf8' }).filter((f) => f.endsWith('.jsonl.gz'));
+  for (const file of files.sort())
     for (const line of gunzipSync(readFileSync(join(SHARED, file)))
       .toString('utf8')
       .split('\n'))
       if (line) yield (JSON.parse(line) as { text: string }).text;
+}
+
+/** Beginnings of documents: of this project, and of some of the shared corpus. */
+export function sampleTexts(): string[] {
+  const own = ['README.md', 'docs/log.md', 'src/text/training/scripts.ts', 'package-lock.json'].map((f) =>
+    readFileSync(f, 'utf8').slice(0, 20_000),
+  );
+  return [...own, ...[...sharedCorpus()].filter((_, i) => i % 100 === 0).map((text) => text.slice(0, 500))];
 }

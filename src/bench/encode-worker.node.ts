@@ -4,8 +4,8 @@ import { loadTokenizer } from '../text/index.ts';
 
 /** A share of the texts; answered by their ids, one text after the other, and how many each has. */
 export interface EncodeAnswer {
-  readonly ids: Int32Array;
-  readonly counts: Int32Array;
+  readonly ids: Int32Array<ArrayBuffer>;
+  readonly counts: Int32Array<ArrayBuffer>;
 }
 
 const tokenizer = loadTokenizer(workerData as Uint8Array);

@@ -14,10 +14,7 @@ const PACKET = 200_000;
 
 /** `tokenizer`: its file. */
 export function encodeWorkers(tokenizer: Uint8Array, count: number): Encoders {
-  const source = import.meta.url.endsWith('.ts');
-  const entry = new URL(source ? './encode-worker.node.ts' : './encode-worker.node.js', import.meta.url);
-  const start = { workerData: tokenizer, execArgv: source ? ['--import', 'tsx'] : [] };
-  const workers = Array.from({ length: count }, () => new Worker(entry, start));
+  const workers = Array.from({ length: count }, () => started(tokenizer));
   return {
     async encode(texts) {
       const packets = packed(texts);
@@ -35,6 +32,14 @@ export function encodeWorkers(tokenizer: Uint8Array, count: number): Encoders {
     },
     close: async () => void (await Promise.all(workers.map((worker) => worker.terminate()))),
   };
+}
+
+/** From its compiled file, or, where this code runs from its source, through the loader of tests and tools. */
+function started(tokenizer: Uint8Array): Worker {
+  if (!import.meta.url.endsWith('.ts')) return new Worker(new URL('./encode-worker.node.js', import.meta.url), { workerData: tokenizer });
+  const { href } = new URL('./encode-worker.node.ts', import.meta.url);
+  const load = `import('tsx/esm/api').then(({ register }) => (register(), import(${JSON.stringify(href)})))`;
+  return new Worker(load, { eval: true, workerData: tokenizer });
 }
 
 function packed(texts: readonly string[]): string[][] {

@@ -61,7 +61,8 @@ export function pipelineTokenizer(file: TokenizerFile, { specialsAsText }: Pipel
     decode: decodeAll,
     pieceOf: (id) => (specials.has(id) ? names.get(id)! : readable(bytesOf(id))),
     bytesOf,
-    streamDecoder: () => windowDecoder(decodeAll),
+    // Bytes belong to those around them, and what is skipped is no first word.
+    streamDecoder: () => windowDecoder(decodeAll, (id) => names.has(id) && !specials.has(id) && byteNamed(names.get(id)!) === undefined),
   };
 }
 
@@ -154,14 +155,16 @@ function pieceBytes(decoder: DecoderJson | undefined, names: ReadonlyMap<number,
 
 const flat = (json: DecoderJson): DecoderJson[] => (json.type === 'Sequence' ? json.decoders.flatMap(flat) : [json]);
 
-/** Decodes the last few ids again with each new one, and gives what is new: no decoder needs to know of streams. */
-function windowDecoder(decode: (ids: Iterable<number>) => string): StreamDecoder {
+/**
+ * Decodes the last few ids again with each new one, and gives what is new: no decoder needs to know of streams.
+ * `isAnchor`: whether what follows an id decodes as it would behind all ids before, too.
+ */
+function windowDecoder(decode: (ids: Iterable<number>) => string, isAnchor: (id: number) => boolean): StreamDecoder {
   let ids: number[] = [];
   let given = '';
   const take = (text: string): string => {
     const fresh = text.slice(given.length);
-    // One id stays, so that what follows is not taken for the beginning of a text.
-    ids = ids.slice(-1);
+    ids = ids.slice(Math.max(0, ids.findLastIndex(isAnchor)));
     given = decode(ids);
     return fresh;
   };
