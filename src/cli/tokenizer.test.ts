@@ -115,6 +115,7 @@ describe('train', () => {
     ['two specials of one id', ['--kind', 'bpe', '--bos-id', '0'], 2, 'bos and <unk> have one id, 0'],
     ['an id beyond the vocabulary', ['--kind', 'bpe', '--vocab', '100', '--eos-id', '100'], 2, 'beyond the vocabulary of 100 pieces'],
     ['a symbol that is there twice', ['--kind', 'bpe', '--user-defined-symbols', 'x,x'], 2, '"x" cannot be a symbol'],
+    ['a switch before a word that is not for it', ['--kind', 'bpe', '--byte-fallback', 'x'], 2, 'write --byte-fallback true x'],
     ['a share out of range', ['--kind', 'bpe', '--character-coverage', '0.5'], 2, 'at --character-coverage'],
     ['an unknown normalization', ['--kind', 'bpe', '--normalization-rule-name', 'nfc'], 2, 'nfc is not one of'],
     ['words that end with their blank, as tokenizer.json', ['--kind', 'bpe', '--treat-whitespace-as-suffix'], 2, 'write a .model instead'],

@@ -7,14 +7,15 @@ import { type Document, pieces, type Source } from './source.ts';
 import { jsonLines, utf8 } from './text-files.ts';
 
 const KINDS = /\.(txt|jsonl|jsonl\.gz)$/i;
-/** A language tag before the ending. */
-const LANGUAGE = /\.([a-z]{2,3}(?:-[a-z0-9]{2,8})*)\.(?:txt|jsonl|jsonl\.gz)$/i;
+/** Language, script, region before the ending. */
+const LANGUAGE = /\.([a-z]{2,3}(?:-[a-z]{4})?(?:-(?:[a-z]{2}|\d{3}))?)\.(?:txt|jsonl|jsonl\.gz)$/i;
 /** A text file is cut at blank lines into documents of about so many UTF-16 units: one book can then be split into sides. */
 const DOCUMENT = 8000;
 
 /**
  * Source over a text file, or every one below a folder. The domain of a document is its line's `domain` field, else the first folder below `path`,
- * else the file's name without ending; its language is its line's `lang` field, else what the file's name ends in (`news.de.txt`). All files are read and checked before it returns. Throws UserError, each with file and place:
+ * else the file's name without ending; its language is its line's `lang` field, else what the file's name ends in (`news.de.txt`).
+ * All files are read and checked before it returns. Throws UserError, each with file and place:
  * E_DATA_NOT_FOUND, E_DATA_EMPTY, E_DATA_UNREADABLE, E_DATA_UTF8 (with byte offset), E_DATA_JSON (with line), E_DATA_GZIP.
  */
 export async function folder(path: string): Promise<Source> {
@@ -61,10 +62,16 @@ function textFiles(path: string): { readonly root: string; readonly files: reado
   return { root: path, files };
 }
 
+/** The tag before the ending, if there is a language of that name. */
+function languageIn(file: string): string | undefined {
+  const tag = LANGUAGE.exec(file)?.[1];
+  return tag !== undefined && new Intl.DisplayNames('en', { type: 'language', fallback: 'none' }).of(tag) ? tag : undefined;
+}
+
 function* documentsOf(root: string, file: string): Generator<Document> {
   const path = join(root, file);
   const domain = file.includes(sep) ? file.slice(0, file.indexOf(sep)) : basename(file).replace(KINDS, '');
-  const language = LANGUAGE.exec(file)?.[1];
+  const language = languageIn(file);
   const bytes = reading(path, () => readFileSync(path));
   const documents = /\.txt$/i.test(file)
     ? pieces(utf8(bytes, path), DOCUMENT)

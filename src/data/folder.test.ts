@@ -45,6 +45,11 @@ test('one file is a source, too; a language is the field, else what the name end
   ]);
 });
 
+test('what a name ends in is a language only if there is one of that name', async () => {
+  write('notes.md.txt', 'x');
+  expect(await read()).toEqual([{ domain: 'notes.md', text: 'x' }]);
+});
+
 test('a long text file becomes documents that joined are the file', async () => {
   const book = Array.from({ length: 3000 }, (_, i) => `Sentence ${i}.${i % 7 ? ' ' : '\n\n'}`).join('');
   write('book.txt', book);

@@ -3,6 +3,7 @@ import * as Plot from '@observablehq/plot';
 import type { Fertility } from '../../text/index.ts';
 import { chart, type Chart } from '../chart.ts';
 import { decimal } from '../numbers.ts';
+import type { Cell } from '../table.ts';
 import { INK, LINE, seriesColour } from '../theme.ts';
 import { shortened } from './domain-loss.ts';
 
@@ -23,6 +24,23 @@ export const per = (amount: number, of: number): number => (of > 0 ? amount / of
 
 const SYMBOLS = ['circle', 'square', 'triangle', 'diamond', 'cross', 'star'] as const;
 
+const COLUMNS =
+  'tokenizer domain language documents bytes words tokens bytes_per_token tokens_per_word unknown_rate byte_fallback_rate'.split(' ');
+
+const cellsOf = ({ tokenizer, domain, language, fertility: f }: FertilityRow): Cell[] => [
+  tokenizer,
+  domain,
+  language,
+  f.documents,
+  f.bytes,
+  f.words,
+  f.tokens,
+  per(f.bytes, f.tokens),
+  per(f.tokens, f.words),
+  per(f.unknown, f.tokens),
+  per(f.byteFallback, f.tokens),
+];
+
 export function fertilityChart(rows: readonly FertilityRow[]): Chart {
   const tokenizers = [...new Set(rows.map((row) => row.tokenizer))];
   const groups = [...new Set(rows.map(groupName))];
@@ -35,34 +53,7 @@ export function fertilityChart(rows: readonly FertilityRow[]): Chart {
     title: 'Bytes per token',
     description: `Bytes of UTF-8 that a token stands for on average, by domain and language; more is shorter. ${tokenizers.length} tokenizers.`,
     spoken: `${rows.map((row) => `${row.tokenizer}, ${groupName(row)}: ${decimal(per(row.fertility.bytes, row.fertility.tokens))}`).join('; ')}.`,
-    data: {
-      columns: [
-        'tokenizer',
-        'domain',
-        'language',
-        'documents',
-        'bytes',
-        'words',
-        'tokens',
-        'bytes_per_token',
-        'tokens_per_word',
-        'unknown_rate',
-        'byte_fallback_rate',
-      ],
-      rows: rows.map(({ tokenizer, domain, language, fertility: f }) => [
-        tokenizer,
-        domain,
-        language,
-        f.documents,
-        f.bytes,
-        f.words,
-        f.tokens,
-        per(f.bytes, f.tokens),
-        per(f.tokens, f.words),
-        per(f.unknown, f.tokens),
-        per(f.byteFallback, f.tokens),
-      ]),
-    },
+    data: { columns: COLUMNS, rows: rows.map(cellsOf) },
     legend: tokenizers.map((label, i) => ({ label: shortened(label), colour: seriesColour(i), mark: 'dot' as const })),
     plot: {
       height: 48 + 22 * groups.length,

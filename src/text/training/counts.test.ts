@@ -34,3 +34,7 @@ test('lines that are empty are none; those too long or with U+2585 are passed ov
   expect(words).toEqual({ ab: 1, ééééé: 1 });
   expect({ lines, skipped }).toEqual({ lines: 2, skipped: 2 });
 });
+
+test('the last word of each line is told', () => {
+  expect(Object.fromEntries(counted('a b\nc b\n b a').last)).toEqual({ ' b': 2, ' a': 1 });
+});

@@ -15,7 +15,9 @@ async function seeded(words: readonly (readonly [string, number])[], changes: Pa
   const counts = new Map(words);
   const all = { ...options, ...changes };
   const alphabet = alphabetOf(counts, all);
-  const corpus = layOut(counts, alphabet, all);
+  // Words of even count are last of a line now and then.
+  const last = new Map(words.map(([word, count]) => [word, count % 2 === 0 ? 1 : 0]));
+  const corpus = layOut({ counts, last }, alphabet, all);
   return { alphabet, corpus, ...(await seedPieces(corpus, alphabet, { options: all, breathe: () => false })) };
 }
 
@@ -42,7 +44,7 @@ test('suffixes are in the order of their first characters, and know what they sh
     fc.property(wordList, fc.integer({ min: 1, max: 6 }), (words, depth) => {
       const counts = new Map(words);
       const alphabet = alphabetOf(counts, options);
-      const { text } = layOut(counts, alphabet, options);
+      const { text } = layOut({ counts, last: counts }, alphabet, options);
       const { order, shared, left } = sortSuffixes(text, depth);
       const beginning = (i: number, most: number): string =>
         Array.from(text.subarray(i, i + Math.min(most, left[i]!)), (s) => String.fromCharCode(s)).join('');
@@ -60,7 +62,7 @@ test('suffixes are in the order of their first characters, and know what they sh
 });
 
 describe('seeds', () => {
-  test('are the substrings that occur twice and end differently somewhere or end a word, with their occurrences', async () => {
+  test('are the substrings that occur twice and are not always followed by the same, with their occurrences', async () => {
     await fc.assert(
       fc.asyncProperty(wordList, async (words) => {
         const { alphabet, corpus, seeds, weights } = await seeded(words);
@@ -120,10 +122,11 @@ function substrings(words: readonly (readonly [string, number])[], longest: numb
       for (let to = from + 2; to <= Math.min(word.length, from + longest); to++) {
         const known = follows.get(word.slice(from, to)) ?? { count: 0, next: new Set() };
         known.count += count;
-        known.next.add(word[to] ?? 'end');
+        if (to < word.length) known.next.add(word[to]!);
+        else for (const after of count % 2 === 0 ? ['blank', 'end of line'] : ['blank']) known.next.add(after);
         follows.set(word.slice(from, to), known);
       }
-  const branching = [...follows].filter(([, { count, next }]) => count >= 2 && (next.size > 1 || next.has('end')));
+  const branching = [...follows].filter(([, { count, next }]) => count >= 2 && next.size > 1);
   return new Map(branching.map(([text, { count }]) => [text, count]));
 }
 
@@ -211,7 +214,7 @@ test('the order in which words come changes nothing', async () => {
       const shuffled = words.map((word) => [random.next().value as number, word] as const).sort(([a], [b]) => a - b);
       const layouts: Corpus[] = [words, shuffled.map(([, word]) => word)].map((list) => {
         const counts = new Map(list);
-        return layOut(counts, alphabetOf(counts, options), options);
+        return layOut({ counts, last: counts }, alphabetOf(counts, options), options);
       });
       expect(layouts[0]).toEqual(layouts[1]);
     }),

@@ -61,8 +61,7 @@ describe.each(CASES)('%s, %s', (kind, rule) => {
   test('cuts held-out text into as many tokens as the official model, within 1 %', () => {
     const [ours, theirs] = [sentencePiece(model), loadSentencePiece(official(`${kind}-${rule}`))];
     const tokens = (tokenizer: typeof ours): number => heldOut.reduce((n, line) => n + tokenizer.encode(line).length, 0);
-    // SentencePiece's Unigram never sees a word that only ever stands before a blank: on a text as small as this it needs 4 % more tokens than we.
-    expect(tokens(ours) / tokens(theirs)).toBeGreaterThan(kind === 'unigram' ? 0.95 : 0.99);
+    expect(tokens(ours) / tokens(theirs)).toBeGreaterThan(0.99);
     expect(tokens(ours) / tokens(theirs)).toBeLessThan(1.01);
   });
 

@@ -2,6 +2,7 @@
 import { breathing } from '../breathe.ts';
 import { type Alphabet, FIRST, pieceRule } from './characters.ts';
 import { layOut } from './corpus.ts';
+import type { CountedWords } from './counts.ts';
 import { type PieceNeeds, type ScoredPiece, tooSmall } from './needs.ts';
 import { pairLearner, type PairWords } from './pair-learner.ts';
 
@@ -10,7 +11,7 @@ import { pairLearner, type PairWords } from './pair-learner.ts';
  * Throws UserError E_TOKENIZER_SIZE when the alphabet does not fit; the reason of `signal` when it aborts.
  */
 export async function trainPairs(
-  words: ReadonlyMap<string, number>,
+  words: CountedWords,
   alphabet: Alphabet,
   { options, most, signal, onProgress }: PieceNeeds,
 ): Promise<ScoredPiece[]> {

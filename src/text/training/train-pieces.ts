@@ -61,7 +61,7 @@ export async function trainPieces(
     signal,
     onProgress: (done) => onProgress({ phase: 'pieces', done }),
   };
-  const found = await (kind === 'unigram' ? trainUnigram : trainPairs)(counts, alphabetOf(counts, options), needs);
+  const found = await (kind === 'unigram' ? trainUnigram : trainPairs)(counter, alphabetOf(counts, options), needs);
   checkFound(found.length, needs.most, { options, meta });
   return { model: assembled(kind, found, { options, meta, normalizer }), lines, skipped, words: counts.size };
 }
