@@ -7,7 +7,10 @@ export type NormalizationName = (typeof NORMALIZATIONS)[number];
 const LAST_CODE_POINT = 0x10ffff;
 /** Characters that translation systems read as blanks, and those they drop (SentencePiece's builder.cc, MergeNmtMap). */
 const BLANKS = '\t\n\f\r\u061c\u1680\u200b\u200c\u200e\u200f\u2028\u2029\u2581\ufeff\ufffd';
-const DROPPED = Array.from({ length: 0x20 }, (_, c) => String.fromCharCode(c)).filter((c) => c !== '\0' && !BLANKS.includes(c)).join('') + '\x7f\x8f\x9f';
+const DROPPED =
+  Array.from({ length: 0x20 }, (_, c) => String.fromCharCode(c))
+    .filter((c) => c !== '\0' && !BLANKS.includes(c))
+    .join('') + '\x7f\x8f\x9f';
 /** A full-width tilde is another character than a tilde in Japanese. */
 const KEPT = '\uff5e';
 
@@ -99,7 +102,9 @@ function compile(rules: ReadonlyMap<string, string>): Uint8Array {
     texts += `${text}\0`;
     size += encoder.encode(text).length + 1;
   }
-  const entries = Array.from(rules, ([from, to]) => ({ key: encoder.encode(from), value: places.get(to)! })).sort((a, b) => compareBytes(a.key, b.key));
+  const entries = Array.from(rules, ([from, to]) => ({ key: encoder.encode(from), value: places.get(to)! })).sort((a, b) =>
+    compareBytes(a.key, b.key),
+  );
   const units = buildDoubleArray(
     entries.map(({ key }) => key),
     entries.map(({ value }) => value),

@@ -31,7 +31,7 @@ export function* fields(message: Uint8Array): Generator<Field> {
     const [number, wire] = [Math.floor(tag / 8), tag % 8];
     if (number === 0) throw new RangeError('a field has the number 0');
     if (wire === 0) yield { number, wire: 'varint', value: varint() };
-    else if (wire === 1) yield (skip(8), { number, wire: 'skipped' });
+    else if (wire === 1) yield ((skip(8), { number, wire: 'skipped' }));
     else if (wire === 2) {
       const length = varint();
       const from = at;

@@ -89,11 +89,13 @@ function bpeJson({ pieces, byteFallback }: SentencePieceModel) {
 function mergesOf(pieces: SentencePieceModel['pieces']): (readonly [string, string])[] {
   const normal = pieces.filter(({ type }) => type === PIECE.normal);
   const scoreOf = new Map(normal.map(({ text, score }) => [text, score]));
-  return normal.toSorted((a, b) => b.score - a.score).flatMap(({ text }) => {
-    const characters = Array.from(text);
-    const cuts = characters.slice(1).map((_, i) => [characters.slice(0, i + 1).join(''), characters.slice(i + 1).join('')] as const);
-    return cuts.filter(([left, right]) => scoreOf.has(left) && scoreOf.has(right));
-  });
+  return normal
+    .toSorted((a, b) => b.score - a.score)
+    .flatMap(({ text }) => {
+      const characters = Array.from(text);
+      const cuts = characters.slice(1).map((_, i) => [characters.slice(0, i + 1).join(''), characters.slice(i + 1).join('')] as const);
+      return cuts.filter(([left, right]) => scoreOf.has(left) && scoreOf.has(right));
+    });
 }
 
 function base64(bytes: Uint8Array): string {

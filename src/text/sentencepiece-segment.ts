@@ -135,13 +135,7 @@ function mergesOf({ pieces }: Model, symbolOf: ReadonlyMap<string, number>): Mer
 }
 
 /** Pieces that may not be used fall into the two that were offered last to make them, and so on. */
-function takeApart(
-  { pieces }: Model,
-  texts: readonly string[],
-  offered: ReadonlyMap<number, Merge>,
-  out: Pieces,
-  first: number,
-): void {
+function takeApart({ pieces }: Model, texts: readonly string[], offered: ReadonlyMap<number, Merge>, out: Pieces, first: number): void {
   const whole = new Pieces();
   for (let i = first; i < out.count; i++) whole.push(out.ids[i]!, out.ends[i]!);
   out.count = first;

@@ -74,7 +74,8 @@ function varint(value: number): number[] {
 const tag = (field: number, wire: number): number[] => varint(field * 8 + wire);
 const number = (field: number, value: number): Uint8Array => Uint8Array.from([...tag(field, VARINT), ...varint(value)]);
 const flag = (field: number, value: boolean): Uint8Array => number(field, Number(value));
-const bytes = (field: number, value: Uint8Array): Uint8Array => concat([Uint8Array.from([...tag(field, BYTES), ...varint(value.length)]), value]);
+const bytes = (field: number, value: Uint8Array): Uint8Array =>
+  concat([Uint8Array.from([...tag(field, BYTES), ...varint(value.length)]), value]);
 const string = (field: number, value: string): Uint8Array => bytes(field, encoder.encode(value));
 const message = (field: number, fields: readonly Uint8Array[]): Uint8Array => bytes(field, concat(fields));
 

@@ -25,9 +25,7 @@ export function alphabetOf(words: ReadonlyMap<string, number>, options: TrainerO
   const required = new Set(Array.from(options.requiredChars.replaceAll('\u2581', ' '), (c) => c.codePointAt(0)!));
   for (const code of required) if (!counted.has(code)) counted.set(code, 0);
   const all = [...counted.values()].reduce((a, b) => a + b, 0);
-  const inOrder = [...counted].sort(
-    ([a, n], [b, m]) => Number(required.has(b)) - Number(required.has(a)) || m - n || a - b,
-  );
+  const inOrder = [...counted].sort(([a, n], [b, m]) => Number(required.has(b)) - Number(required.has(a)) || m - n || a - b);
   const chosen: (readonly [number, number])[] = [];
   let covered = 0;
   // Single precision, as SentencePiece compares: 0.9995 is not the same number in double.

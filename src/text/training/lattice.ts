@@ -127,7 +127,11 @@ export const NO_LOSS = -Infinity;
 export function removalLosses(lattice: Lattice, { count, singles, places, lengths, scores }: Pieces, counts: Float64Array): Float64Array {
   const sum = counts.reduce((a, b) => a + b, 0);
   const losses = new Float64Array(count);
-  const path = bestPath(lattice, scores, lengths.reduce((a, b) => Math.max(a, b), 0));
+  const path = bestPath(
+    lattice,
+    scores,
+    lengths.reduce((a, b) => Math.max(a, b), 0),
+  );
   for (let id = singles; id < count; id++) {
     const occurrences = counts[id]!;
     const n = lengths[id]!;

@@ -96,13 +96,23 @@ function occurrences(
 function growing() {
   let capacity = 1 << 16;
   let count = 0;
-  let columns = { from: new Int32Array(capacity), to: new Int32Array(capacity), lengths: new Uint16Array(capacity), scores: new Float64Array(capacity) };
+  let columns = {
+    from: new Int32Array(capacity),
+    to: new Int32Array(capacity),
+    lengths: new Uint16Array(capacity),
+    scores: new Float64Array(capacity),
+  };
   return {
     push({ from, to, length, score }: { from: number; to: number; length: number; score: number }): void {
       if (count === capacity) {
         capacity *= 2;
         const old = columns;
-        columns = { from: new Int32Array(capacity), to: new Int32Array(capacity), lengths: new Uint16Array(capacity), scores: new Float64Array(capacity) };
+        columns = {
+          from: new Int32Array(capacity),
+          to: new Int32Array(capacity),
+          lengths: new Uint16Array(capacity),
+          scores: new Float64Array(capacity),
+        };
         for (const key of ['from', 'to', 'lengths', 'scores'] as const) columns[key].set(old[key]);
       }
       columns.from[count] = from;
@@ -173,7 +183,8 @@ function byBegin({ from, lengths }: Candidates, chosen: Int32Array, suffixes: nu
   const next = first.slice();
   for (let i = 0; i < chosen.length; i++) sorted[next[from[chosen[i]!]!]!++] = i;
   for (let k = 0; k < suffixes; k++)
-    if (first[k + 1]! - first[k]! > 1) sorted.subarray(first[k]!, first[k + 1]!).sort((a, b) => lengths[chosen[a]!]! - lengths[chosen[b]!]!);
+    if (first[k + 1]! - first[k]! > 1)
+      sorted.subarray(first[k]!, first[k + 1]!).sort((a, b) => lengths[chosen[a]!]! - lengths[chosen[b]!]!);
   return { first, sorted };
 }
 

@@ -14,7 +14,8 @@ export interface Suffixes {
 export function sortSuffixes(text: Int32Array, depth: number): Suffixes {
   const left = symbolsLeft(text);
   let { order, rank, ranks } = bySymbol(text, left);
-  for (let half = 1; half < depth && ranks < order.length; half *= 2) ({ order, rank, ranks } = doubled({ order, rank, ranks }, left, half));
+  for (let half = 1; half < depth && ranks < order.length; half *= 2)
+    ({ order, rank, ranks } = doubled({ order, rank, ranks }, left, half));
   return { order, left, shared: sharedWithPrevious(text, { order, left, depth }) };
 }
 

@@ -35,7 +35,11 @@ export interface TrainedPieces {
 export async function trainPieces(
   kind: 'unigram' | 'bpe',
   texts: Iterable<string> | AsyncIterable<string>,
-  { options, signal, onProgress = () => {} }: { options: TrainerOptions; signal?: AbortSignal; onProgress?: (progress: PieceProgress) => void },
+  {
+    options,
+    signal,
+    onProgress = () => {},
+  }: { options: TrainerOptions; signal?: AbortSignal; onProgress?: (progress: PieceProgress) => void },
 ): Promise<TrainedPieces> {
   const meta = metaPieces(options);
   const normalizer = normalizerOf(options);
@@ -53,7 +57,12 @@ export async function trainPieces(
       message: skipped > 0 ? `all ${skipped} lines are passed over` : 'there is no text to train on',
       ...(skipped > 0 && { hint: `lines have more than ${options.maxSentenceLength} bytes: raise the maximal sentence length` }),
     });
-  const needs: PieceNeeds = { options, most: options.vocabSize - meta.size, signal, onProgress: (done) => onProgress({ phase: 'pieces', done }) };
+  const needs: PieceNeeds = {
+    options,
+    most: options.vocabSize - meta.size,
+    signal,
+    onProgress: (done) => onProgress({ phase: 'pieces', done }),
+  };
   const found = await (kind === 'unigram' ? trainUnigram : trainPairs)(counts, alphabetOf(counts, options), needs);
   if (options.hardVocabLimit && found.length < needs.most)
     throw new UserError('E_TOKENIZER_SIZE', EXIT.usage, {
