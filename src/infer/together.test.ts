@@ -18,7 +18,15 @@ const executor = openRef();
 const model = (capacityFactorEval: number, dialect: 'jax' | 'torch' = 'torch') =>
   openmoe({
     ...OPENMOE_DEFAULTS,
-    ...{ vocab: 60, hidden: 16, inner: 16, layers: 2, heads: 2, headSize: 8, moeInterval: 2, experts: 4, maxPositions: 24 },
+    vocab: 60,
+    hidden: 16,
+    inner: 16,
+    layers: 2,
+    heads: 2,
+    headSize: 8,
+    moeInterval: 2,
+    experts: 4,
+    maxPositions: 24,
     capacityFactorEval,
     dialect,
     referenceGroups: dialect === 'jax',
