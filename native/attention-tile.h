@@ -52,43 +52,41 @@ template <int Vectors> struct Sums {
   inline __attribute__((always_inline)) void put(f32* c, i64 step) {
     each([=](vf& sum, int i, int j) { store(c + i * step + j * kLanes, sum); });
   }
-  // The vectors from `First` on += Σ_k a(i, k) · b[k·b_step …].
-  template <int First = 0> inline __attribute__((always_inline)) void multiply(i64 depth, Left a, const f32* b, i64 b_step) {
+  // The vectors First … Last − 1 += Σ_k a(i, k) · b[k·b_step …].
+  template <int First = 0, int Last = Vectors> inline __attribute__((always_inline)) void multiply(i64 depth, Left a, const f32* b, i64 b_step) {
     i64 k = depth;
     for (; k >= kUnroll; k -= kUnroll) {
 #pragma GCC unroll 4
-      for (int u = 0; u < kUnroll; ++u, a.data += a.step, b += b_step) add<First>(a, b);
+      for (int u = 0; u < kUnroll; ++u, a.data += a.step, b += b_step) add<First, Last>(a, b);
     }
-    for (; k > 0; --k, a.data += a.step, b += b_step) add<First>(a, b);
+    for (; k > 0; --k, a.data += a.step, b += b_step) add<First, Last>(a, b);
   }
 
  private:
   static constexpr int kUnroll = 4;  // loops so short that their end is foreseen
-  template <int First> inline __attribute__((always_inline)) void add(Left a, const f32* b) {
+  template <int First, int Last> inline __attribute__((always_inline)) void add(Left a, const f32* b) {
     vf row[Vectors];
 #pragma GCC unroll 2
-    for (int j = First; j < Vectors; ++j) row[j] = load(b + j * kLanes);
+    for (int j = First; j < Last; ++j) row[j] = load(b + j * kLanes);
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
       const vf x = splat(a.data[i * a.row]);
 #pragma GCC unroll 2
-      for (int j = First; j < Vectors; ++j) at[i][j] += x * row[j];
+      for (int j = First; j < Last; ++j) at[i][j] += x * row[j];
     }
   }
 };
 
-// A head is a narrow column of each operand: asked for at once, its cache lines arrive together and not one after the other.
-inline void fetch_rows(const f32* x, i64 rows, const Shape& shape) {
-  for (i64 i = 0; i < rows; ++i) {
-    for (i64 d = 0; d < shape.size; d += 16) __builtin_prefetch(x + i * shape.features + d, 0, 2);
-  }
-}
-
 // `rows` rows of `size` floats, times `scale`, next to each other, `deep` from one to the next; zeros up to `deep` and in the rows up
 // to a tile.
 inline void copy_rows(const f32* src, i64 step, i64 rows, i64 size, f32* dst, i64 deep, f32 scale) {
+  const bool whole = size % kLanes == 0 && size == deep;
   for (i64 i = 0; i < rows; ++i, src += step, dst += deep) {
-    for (i64 d = 0; d < deep; d += kLanes) store_part(dst + d, load_part(src + d, larger<i64>(0, size - d)) * scale, deep - d);
+    if (whole) {
+      for (i64 d = 0; d < size; d += kLanes) store(dst + d, load(src + d) * scale);
+    } else {
+      for (i64 d = 0; d < deep; d += kLanes) store_part(dst + d, load_part(src + d, larger<i64>(0, size - d)) * scale, deep - d);
+    }
   }
   __builtin_memset(dst, 0, (round_up(rows, kRows) - rows) * deep * sizeof(f32));
 }

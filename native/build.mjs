@@ -43,7 +43,9 @@ function findCompiler() {
   return undefined;
 }
 
-const shellFiles = ['system.cc', 'vm.cc', 'threads.cc', 'probe.cc', 'node.cc'].map((f) => `native/${f}`);
+const shellFiles = ['system.cc', 'vm.cc', 'threads.cc', 'probe.cc', 'node.cc', 'node-memory.cc', 'node-program.cc'].map(
+  (f) => `native/${f}`,
+);
 const addonFiles = () => [...kernelFiles(), ...shellFiles, ...headers(), 'native/build.mjs', 'native/sources.mjs'];
 
 function writeUnit(folder, isa) {

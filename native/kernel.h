@@ -70,7 +70,8 @@ struct Call {
 
   // f(index, worker): tasks are cut by shape, never by thread count, so that results do not depend on who took which task.
   template <class F> void parallel(i64 count, F f) const {
-    team->run(*team, count, [](void* context, i64 index, i32 worker) { (*static_cast<F*>(context))(index, worker); }, &f);
+    // Each task has a copy: what f captured by value then stays in registers, where stores through vectors could change the original.
+    team->run(*team, count, [](void* context, i64 index, i32 worker) { F(*static_cast<F*>(context))(index, worker); }, &f);
   }
 };
 
@@ -122,8 +123,8 @@ inline vf load(const f32* p) { return *reinterpret_cast<const vfu*>(p); }
 inline void store(f32* p, vf v) { *reinterpret_cast<vfu*>(p) = v; }
 inline vf splat(f32 x) { return x - vf{}; }
 
-template <class T> inline T smaller(T a, T b) { return b < a ? b : a; }
-template <class T> inline T larger(T a, T b) { return a < b ? b : a; }
+template <class T> constexpr T smaller(T a, T b) { return b < a ? b : a; }
+template <class T> constexpr T larger(T a, T b) { return a < b ? b : a; }
 inline i64 ceil_div(i64 a, i64 b) { return (a + b - 1) / b; }
 inline i64 round_up(i64 a, i64 b) { return ceil_div(a, b) * b; }
 

@@ -23,7 +23,9 @@ inline void put(bf16* p, vf v, Around) { _mm_stream_si128(reinterpret_cast<__m12
 template <class T> inline void put(T* p, vf v, Around) { store(p, v); }
 #endif
 
-// p += v, beside the caches' own results whatever the lanes say: sums are read again.
+// p = v and p += v, in the caches whatever the lanes say: sums are read again.
+inline void keep(f32* p, vf v, i64 n) { store_part(p, v, n); }
+template <class N> inline void keep(f32* p, vf v, N) { store(p, v); }
 inline void add_to(f32* p, vf v, i64 n) { store_part(p, load_part(p, n) + v, n); }
 template <class N> inline void add_to(f32* p, vf v, N) { store(p, load(p) + v); }
 

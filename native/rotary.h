@@ -4,14 +4,21 @@
 
 namespace openmoe::OPENMOE_ISA {
 
-// θ^(−j/n): powers of step = θ^(−1/n), which bisection finds to the last bit of a double.
+// base^count by squaring.
+inline double power(double base, i64 count) {
+  double result = 1;
+  for (; count > 0; count >>= 1, base *= base) {
+    if (count & 1) result *= base;
+  }
+  return result;
+}
+
+// θ^(−j/n): powers of step = θ^(−1/n), which bisection finds to the last bits of a double.
 inline void frequencies(f32* to, i64 n, double theta) {
   double low = 0, high = 1 > 1 / theta ? 1 : 1 / theta;
   for (int i = 0; i < 64; ++i) {
     const double mid = (low + high) / 2;
-    double power = 1;
-    for (i64 j = 0; j < n; ++j) power *= mid;
-    (power > 1 / theta ? high : low) = mid;
+    (power(mid, n) > 1 / theta ? high : low) = mid;
   }
   const double step = (low + high) / 2;
   double value = 1;

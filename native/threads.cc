@@ -1,14 +1,17 @@
 // Threads that take tasks from one counter. A call opens a job, whoever is awake joins it and takes tasks until none is left; the
 // caller closes it and waits for those inside only: on a busy machine a thread that was never scheduled must not hold up the rest.
 // Waiting spins briefly and then sleeps in the kernel: on shared cores a long spin would steal the time it waits for.
+// Between a short spin and sleep a thread offers its core to others again and again: to be woken takes longer than a decoded token's
+// instructions, and a core that nobody else wants costs nothing.
 // A worker that loses its core in the middle of a short job holds up the caller for a thousand times as long as it helps: after such
-// a stall the caller works alone for a while.
+// a stall the caller works alone for a while, longer each time that stalls follow each other.
 #include "threads.h"
 
 #include <atomic>
 #include <new>
 #if !defined(__wasm__)
 #include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 #endif
 
@@ -46,6 +49,15 @@ uint64_t ticks() {
 #endif
 }
 
+// About 20 µs: longer than the gap between two kernels of a step, shorter than a time slice. WebAssembly cannot pause a processor.
+#if defined(__wasm__)
+constexpr int kSpins = 20000;
+#else
+constexpr int kSpins = 2000;
+// Nanoseconds: what JavaScript does between two tokens is over by then.
+constexpr double kOffering = 1e6;
+#endif
+
 // A word that threads wait on until it differs from what they saw.
 struct Signal {
   std::atomic<uint32_t> value{0};
@@ -55,12 +67,16 @@ struct Signal {
   pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 #endif
 
-  // Whether it slept.
-  bool wait(uint32_t seen, int spins) {
-    for (int i = 0; i < spins; ++i) {
+  // Whether it took longer than the spin.
+  bool wait(uint32_t seen) {
+    for (int i = 0; i < kSpins; ++i) {
       if (value.load(std::memory_order_acquire) != seen) return false;
       relax();
     }
+#if !defined(__wasm__)
+    for (const double end = now() + kOffering; now() < end; sched_yield())
+      if (value.load(std::memory_order_acquire) != seen) return true;
+#endif
     sleepers.fetch_add(1);
 #if defined(__linux__)
     while (value.load() == seen) syscall(SYS_futex, &value, FUTEX_WAIT_PRIVATE, seen, nullptr, nullptr, 0);
@@ -93,14 +109,8 @@ struct Signal {
 #endif
 };
 
-// About 20 µs: longer than the gap between two kernels of a step, shorter than a time slice. WebAssembly cannot pause a processor.
-#if defined(__wasm__)
-constexpr int kSpins = 20000;
-#else
-constexpr int kSpins = 2000;
-#endif
-// A stall is a wait that ended in sleep and took so many times as long as the caller's own part; then it goes without help for so
-// many times the wait.
+// A stall is a wait beyond the spin that took so many times as long as the caller's own part; then it goes without help for as long
+// as the wait, twice as long when the last stall is not long past, and so on up to so many times.
 constexpr uint64_t kStall = 8, kAlone = 16;
 
 }  // namespace
@@ -123,6 +133,7 @@ struct Pool {
   // Only the caller's thread reads and writes these.
   bool busy = false;
   uint64_t alone_until = 0;
+  uint64_t patience = 1;  // waits to go without help for after the last stall
 };
 
 namespace {
@@ -145,7 +156,7 @@ void work(Pool& pool, int worker) {
   const FlushDenormals flush;
   uint32_t seen = 0;
   for (;;) {
-    pool.job.wait(seen, kSpins);
+    pool.job.wait(seen);
     seen = pool.job.value.load(std::memory_order_acquire);
     if (pool.stop.load(std::memory_order_acquire)) return;
     // What the caller wrote before it opened the gate is visible to whoever passes it.
@@ -177,9 +188,13 @@ void run(Team& team, i64 count, void (*task)(void*, i64, i32), void* context) {
   pool.job.raise();
   take(pool, 0);
   const uint64_t own = ticks() - begin;
-  if (pool.gate.fetch_and(~kOpen, std::memory_order_acq_rel) != kOpen && pool.finished.wait(before, kSpins)) {
+  if (pool.gate.fetch_and(~kOpen, std::memory_order_acq_rel) != kOpen && pool.finished.wait(before)) {
     const uint64_t end = ticks(), waited = end - begin - own;
-    if (waited > kStall * own) pool.alone_until = end + kAlone * waited;
+    if (waited > kStall * own) {
+      const bool again = begin - pool.alone_until < kAlone * waited;
+      pool.patience = !again ? 1 : pool.patience < kAlone ? 2 * pool.patience : kAlone;
+      pool.alone_until = end + pool.patience * waited;
+    }
   }
   pool.busy = false;
 }

@@ -6,7 +6,7 @@ import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
 import { diskFiles } from './disk.node.ts';
 import { memoryFiles } from './fake-files.ts';
 import { openTensors } from './tensor-files.ts';
-import { readView } from './read-view.ts';
+import { readView } from './index.ts';
 
 const GOLDENS = new URL('../../test/goldens', import.meta.url).pathname;
 const golden = (path: string): Uint8Array => new Uint8Array(readFileSync(`${GOLDENS}/${path}`));

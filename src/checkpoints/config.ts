@@ -31,6 +31,9 @@ const FIXED: Readonly<Record<string, readonly unknown[]>> = {
 };
 export const ARCHITECTURES = ['OpenMoeForCausalLM', 'HFOpenMoeForCausalLM'];
 
+/** Family by what stands where a MoE layer would. */
+const FAMILY_OF: Readonly<Record<string, Family>> = { moe: 'openmoe', twin: 'dense-twin', none: 'dense' };
+
 export interface ReadConfig {
   readonly family: Family;
   readonly config: DecoderConfig;
@@ -78,7 +81,8 @@ export function readConfig(config: Readonly<Record<string, unknown>>, place: str
     initScale: number('openmoe_init_scale', 0, 0.1),
   };
   if (!DIALECTS.includes(c.dialect)) wrong.push('openmoe_dialect');
-  const family = ({ moe: 'openmoe', twin: 'dense-twin', none: 'dense' } as const)[String(config['openmoe_sparse_kind'] ?? 'moe')];
+  const kind = config['openmoe_sparse_kind'] ?? 'moe';
+  const family = typeof kind === 'string' && Object.hasOwn(FAMILY_OF, kind) ? FAMILY_OF[kind] : undefined;
   if (!family) wrong.push('openmoe_sparse_kind');
   if (wrong.length > 0)
     throw new UserError(

@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseSafetensorsMetadata } from '@huggingface/hub';
 import { describe, expect, test } from 'vitest';
 import { f32FromF16, readHeader, roundBf16 } from '../base/index.ts';
 import { type Checkpoint, openCheckpoint } from './checkpoint.ts';
@@ -12,17 +13,21 @@ import { type NameScheme, SCHEME_NAMES } from './names.ts';
 import { narrow } from './numbers.ts';
 import { writeFolder } from './out.node.ts';
 import { quantize } from './quantize.ts';
-import type { OutType } from './write-tensors.ts';
+import { type OutType, SHARD_BYTES } from './write-tensors.ts';
 
 const GOLDENS = new URL('../../test/goldens', import.meta.url).pathname;
 const MODEL = `${GOLDENS}/torch/model-safetensors`;
 const scratch = mkdtempSync(join(tmpdir(), 'openmoe-convert-'));
 const silent = { signal: new AbortController().signal, onProgress() {} };
 
-async function written(from: string, to: string, { names, dtype }: { names: NameScheme; dtype: OutType }): Promise<string> {
+async function written(
+  from: string,
+  to: string,
+  { names, dtype, shardBytes = SHARD_BYTES }: { names: NameScheme; dtype: OutType; shardBytes?: number },
+): Promise<string> {
   const files = diskFiles();
   const checkpoint = await openCheckpoint(from, files);
-  await writeFolder(to, (out) => convert(checkpoint, files, { names, dtype, out, watching: silent }));
+  await writeFolder(to, (out) => convert(checkpoint, files, { names, type: dtype, shardBytes, out, watching: silent }));
   await checkpoint.close();
   return to;
 }
@@ -115,9 +120,9 @@ describe('a written folder', () => {
     const place = join(scratch, 'aborted');
     const files = diskFiles();
     const checkpoint = await openCheckpoint(MODEL, files);
-    await expect(writeFolder(place, (out) => convert(checkpoint, files, { names: 'hf', dtype: 'f32', out, watching }))).rejects.toThrow(
-      'aborted',
-    );
+    await expect(
+      writeFolder(place, (out) => convert(checkpoint, files, { names: 'hf', type: 'f32', shardBytes: SHARD_BYTES, out, watching })),
+    ).rejects.toThrow('aborted');
     await checkpoint.close();
     expect(existsSync(place)).toBe(false);
     expect(readdirSync(scratch).filter((name) => name.startsWith('.tmp'))).toEqual([]);
@@ -135,7 +140,9 @@ describe('a formula', () => {
     };
     const config = JSON.parse(readFileSync(`${MODEL}/config.json`, 'utf8')) as Record<string, unknown>;
     const place = join(scratch, 'formula');
-    await writeFolder(place, (out) => makeFormula({ config, seed, scales }, { out, dtype: 'f32', place: 'x', watching: silent }));
+    await writeFolder(place, (out) =>
+      makeFormula({ config, seed, scales }, { out, type: 'f32', shardBytes: SHARD_BYTES, place: 'x', watching: silent }),
+    );
     const made = await values(place);
     made.set('layers.1.attentionNorm.scale', made.get('layers.0.attentionNorm.scale')!); // one tensor under two names there
     expect(made).toEqual(base);
@@ -149,7 +156,7 @@ describe('a formula', () => {
     const keep = (name: string, x: Float32Array): void => void (all.has(name) || all.set(name, x.slice(0, 3)));
     const formula = { config, seed: 20_240_129, scales: { ...scales, norm: 0.1 } };
     await writeFolder(join(scratch, 'formula-2'), (out) =>
-      makeFormula(formula, { out, dtype: 'bf16', place: 'x', watching: { ...silent, onValues: keep } }),
+      makeFormula(formula, { out, type: 'bf16', shardBytes: SHARD_BYTES, place: 'x', watching: { ...silent, onValues: keep } }),
     );
     expect([...all.get('lm_head.weight')!]).toEqual([-0.018132641911506653, -0.031363531947135925, 0.008791826665401459]);
     expect([...all.get('model.norm.weight')!]).toEqual([0.9613320827484131, 1.0035505294799805, 0.9751207232475281]);
@@ -165,3 +172,42 @@ test('tensors of a shard lie as the format demands', async () => {
   expect(tensors.get('model.layers.1.mlp.experts.wi_gate.scales')).toMatchObject({ dtype: 'BF16', shape: [6, 1, 80] });
   expect(tensors.get('lm_head.weight.scales')).toMatchObject({ dtype: 'BF16', shape: [384, 1] });
 });
+
+test.each([
+  ['one file', SHARD_BYTES, 1],
+  ['shards with an index', 50_000, 4],
+] as const)("Hugging Face's own reader finds in %s the tensors that were written", async (_, shardBytes, files) => {
+  const out = await written(MODEL, join(scratch, `official-${files}`), { names: 'hf', dtype: 'bf16', shardBytes });
+  expect(readdirSync(out).filter((name) => name.endsWith('.safetensors'))).toHaveLength(files);
+  const found = await parseSafetensorsMetadata({ repo: 'a/b', computeParametersCount: true, fetch: serving(out) });
+  const headers = found.sharded ? Object.values(found.headers) : [found.header];
+  const shapes = Object.assign({}, ...headers) as Record<string, { dtype: string; shape: number[] }>;
+  delete shapes['__metadata__'];
+  const checkpoint = await openCheckpoint(MODEL, diskFiles());
+  const expected = [...checkpoint.tensors].map(([name, { shape }]) => [name, { dtype: 'BF16', shape }]);
+  await checkpoint.close();
+  expect(
+    Object.entries(shapes)
+      .map(([name, { dtype, shape }]) => [name, { dtype, shape }])
+      .sort(),
+  ).toEqual(expected.sort());
+  expect(found.parameterCount).toEqual({ BF16: 89_640 });
+  expect(await values(out)).toEqual(new Map([...base].map(([path, x]) => [path, x.map(roundBf16)])));
+});
+
+/** Answers requests for files of a model with those of a folder. */
+const serving =
+  (folder: string): typeof fetch =>
+  (input, init) => {
+    const path = join(folder, new URL(input instanceof Request ? input.url : input).pathname.split('/').at(-1)!);
+    if (!existsSync(path)) return Promise.resolve(new Response(null, { status: 404 }));
+    const bytes = readFileSync(path);
+    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(new Headers(init?.headers).get('range') ?? '') ?? [];
+    const range = from === undefined ? bytes : bytes.subarray(Number(from), Number(to) + 1);
+    const headers = {
+      'content-length': String(range.length),
+      'content-range': `bytes ${from ?? 0}-${to ?? bytes.length - 1}/${bytes.length}`,
+      etag: '"x"',
+    };
+    return Promise.resolve(new Response(init?.method === 'HEAD' ? null : range, { status: from === undefined ? 200 : 206, headers }));
+  };

@@ -1,11 +1,11 @@
 /** Conversion: a checkpoint written again with other names, other element types, as a Hugging Face folder. */
-import type { Model } from '../models/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { CONFIG, configFile } from './config-file.ts';
+import { configFile, GENERATION, generationConfig } from './config-file.ts';
+import { CONFIG } from './config.ts';
 import { type NameScheme, type PlacedTensor, placedTensors, tensorFrom } from './names.ts';
 import { type Files, readRange } from './storage.ts';
 import { type NamedSource, stackedSource, storedSource, type TensorSource } from './source.ts';
-import { type OutFolder, type OutTensor, type OutType, type Watching, writeTensors, type Written } from './write-tensors.ts';
+import { type OutFolder, type OutTensor, type Writing, writeTensors, type Written } from './write-tensors.ts';
 
 /** What goes along as it is where the source folder has it: tokenizers, and the code that transformers runs. */
 export const COMPANIONS = [
@@ -20,27 +20,22 @@ export const COMPANIONS = [
   'modeling_openmoe.py',
   'configuration_openmoe.py',
 ] as const;
-const GENERATION = 'generation_config.json';
 const LARGEST_COMPANION = 2 ** 30;
 
-export interface Conversion {
+export interface Conversion extends Writing {
   readonly names: NameScheme;
-  readonly dtype: OutType;
+  readonly out: OutFolder;
 }
 
 /** Writes the checkpoint into `out`. Throws what reading and writing throw; `out` is then to be thrown away. */
-export async function convert(
-  from: Checkpoint,
-  files: Files,
-  { out, names, dtype, watching }: Conversion & { out: OutFolder; watching: Watching },
-): Promise<Written> {
+export async function convert(from: Checkpoint, files: Files, { out, names, ...writing }: Conversion): Promise<Written> {
   const sources = placedTensors(from.model, names).map((t): OutTensor => ({
     name: t.name,
     source: sourceOf(t, from),
     groupAxis: groupAxisOf(t),
   }));
-  const written = await writeTensors(out, sources, dtype, watching);
-  await out.writeWhole(CONFIG, configFile(from.model, { names, dtype, like: from.config }));
+  const written = await writeTensors(out, sources, writing);
+  await out.writeWhole(CONFIG, configFile(from.model, { names, dtype: writing.type, like: from.config }));
   await copyCompanions(from, files, out);
   return written;
 }
@@ -71,12 +66,6 @@ async function copyCompanions({ folder, model }: Checkpoint, files: Files, out: 
   }
   if (!names.includes(GENERATION)) await out.writeWhole(GENERATION, generationConfig(model));
 }
-
-/** generation_config.json of a model that comes without one. */
-export const generationConfig = (model: Model): Uint8Array =>
-  new TextEncoder().encode(
-    `${JSON.stringify({ bos_token_id: 0, eos_token_id: 1, pad_token_id: 0, max_length: model.config.maxPositions }, null, 2)}\n`,
-  );
 
 /** All of a checkpoint's values under the released names, whatever its own are. */
 export const releasedTensors = (from: Checkpoint): readonly NamedSource[] =>

@@ -1,11 +1,11 @@
 /** Weights that are a function of their name and index: checkpoints of any size that everyone can make for themselves (fixtures/torch/README.md). */
 import { EXIT, fnv1a, mix32, UserError } from '../base/index.ts';
-import { configFile, CONFIG } from './config-file.ts';
-import { modelOf, readConfig } from './config.ts';
-import { generationConfig, groupAxisOf } from './convert.ts';
+import { configFile, GENERATION, generationConfig } from './config-file.ts';
+import { CONFIG, modelOf, readConfig } from './config.ts';
+import { groupAxisOf } from './convert.ts';
 import { placedTensors } from './names.ts';
 import { computedSource } from './source.ts';
-import { type OutFolder, type OutType, type Watching, writeTensors, type Written } from './write-tensors.ts';
+import { type OutFolder, type Writing, writeTensors, type Written } from './write-tensors.ts';
 
 export interface Formula {
   /** As config.json. */
@@ -71,7 +71,7 @@ export const kindOf = (name: string): string => {
     .replace(/\.weight$/, '')
     .split('.')
     .at(-1)!;
-  return /norm$/.test(kind) ? 'norm' : kind;
+  return kind.endsWith('norm') ? 'norm' : kind;
 };
 
 /** w[i] = offset + scale · (2u − 1), u the upper 24 bits of a hash of i + seed and the name ÷ 2^24; rounded once, to f32. */
@@ -92,12 +92,7 @@ export function fillByFormula(
 /** Writes the checkpoint under the released names. Throws UserErrors E_FORMULA, E_MODEL_CONFIG, and what writing throws. */
 export async function makeFormula(
   formula: Formula,
-  {
-    out,
-    dtype,
-    place,
-    watching,
-  }: { readonly out: OutFolder; readonly dtype: OutType; readonly place: string; readonly watching: Watching },
+  { out, place, ...writing }: Writing & { readonly out: OutFolder; readonly place: string },
 ): Promise<Written> {
   const model = modelOf(readConfig(formula.config, place));
   const tensors = placedTensors(model, 'hf');
@@ -113,8 +108,8 @@ export async function makeFormula(
     source: computedSource(t.shape, fillByFormula(t.name, { seed: formula.seed, scale: formula.scales[kindOf(t.name)]! })),
     groupAxis: groupAxisOf(t),
   }));
-  const written = await writeTensors(out, sources, dtype, watching);
-  await out.writeWhole(CONFIG, configFile(model, { names: 'hf', dtype, like: formula.config }));
-  await out.writeWhole('generation_config.json', generationConfig(model));
+  const written = await writeTensors(out, sources, writing);
+  await out.writeWhole(CONFIG, configFile(model, { names: 'hf', dtype: writing.type, like: formula.config }));
+  await out.writeWhole(GENERATION, generationConfig(model));
   return written;
 }

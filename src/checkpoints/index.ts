@@ -13,6 +13,6 @@ export { differences, examine, type TensorDifference, type ValueFacts } from './
 export { BASE_SIZE, fillByFormula, type Formula, kindOf, makeFormula, readFormula } from './formula.ts';
 export { writeFolder } from './out.node.ts';
 export { storedAs } from './raw.ts';
-export { OUT_TYPES, type OutType, type Written } from './write-tensors.ts';
+export { OUT_TYPES, type OutType, SHARD_BYTES, type Written } from './write-tensors.ts';
 export { readJson } from './tensor-files.ts';
 export type { NamedSource } from './source.ts';

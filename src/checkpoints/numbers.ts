@@ -45,25 +45,49 @@ export function elementsOf(bytes: Uint8Array, dtype: ElementType): ArrayLike<num
   }
 }
 
-/** `to[at + i · step] = from[start + i · stride]` for i < count, in f32. */
-export interface Copy {
+/** `to[at + r · rowStep + i · step] = from[start + r · rowStride + i · stride]` for r < rows and i < count, in f32. */
+export interface Block {
   readonly start: number;
-  readonly stride: number;
-  readonly count: number;
   readonly at: number;
+  readonly rows: number;
+  readonly rowStride: number;
+  readonly rowStep: number;
+  readonly count: number;
+  readonly stride: number;
   readonly step: number;
 }
 
+/** `to[at + i · step] = from[start + i · stride]` for i < count. */
+type Copy = Pick<Block, 'start' | 'stride' | 'count' | 'at' | 'step'>;
+
+/** Rows that are turned together: their targets fill a cache line. */
+const TILE = 16;
+
 /** Copies `from`, elements of `dtype` as `elementsOf` gives them, into `to`. */
-export function widen(from: ArrayLike<number | bigint>, dtype: ElementType, to: Float32Array, c: Copy): void {
+export function widen(from: ArrayLike<number | bigint>, dtype: ElementType, to: Float32Array, b: Block): void {
+  if (b.step === 1 || b.rows === 1)
+    for (let r = 0; r < b.rows; r++) widenLine(from, dtype, to, { ...b, start: b.start + r * b.rowStride, at: b.at + r * b.rowStep });
+  else
+    for (let r = 0; r < b.rows; r += TILE)
+      for (let i = 0; i < b.count; i++)
+        widenLine(from, dtype, to, {
+          start: b.start + r * b.rowStride + i * b.stride,
+          stride: b.rowStride,
+          count: Math.min(TILE, b.rows - r),
+          at: b.at + r * b.rowStep + i * b.step,
+          step: b.rowStep,
+        });
+}
+
+function widenLine(from: ArrayLike<number | bigint>, dtype: ElementType, to: Float32Array, c: Copy): void {
+  if (dtype === 'F32') return widenF32(from as Float32Array, to, c);
   if (dtype === 'F16') return widenHalves(from as Uint16Array, to, c);
   if (dtype === 'BF16') return widenBf16(from as Uint16Array, to, c);
-  if (dtype === 'F32') return widenF32(from as Float32Array, to, c);
   for (let i = 0; i < c.count; i++) to[c.at + i * c.step] = Number(from[c.start + i * c.stride]);
 }
 
 function widenF32(from: Float32Array, to: Float32Array, { start, stride, count, at, step }: Copy): void {
-  if (stride === 1 && step === 1) return to.set(from.subarray(start, start + count), at);
+  if (stride === 1 && step === 1 && count > 64) return to.set(from.subarray(start, start + count), at);
   for (let i = 0, f = start, t = at; i < count; i++, f += stride, t += step) to[t] = from[f]!;
 }
 
@@ -72,8 +96,19 @@ function widenHalves(from: Uint16Array, to: Float32Array, { start, stride, count
   for (let i = 0, f = start, t = at; i < count; i++, f += stride, t += step) to[t] = table[from[f]!]!;
 }
 
+/** The same memory as whole numbers; remembered, for lines are short. */
+let viewed = new Float32Array(0) as Float32Array;
+let viewedBits = new Uint32Array(0) as Uint32Array;
+function bitsOf(values: Float32Array): Uint32Array {
+  if (values !== viewed) {
+    viewed = values;
+    viewedBits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  }
+  return viewedBits;
+}
+
 function widenBf16(from: Uint16Array, to: Float32Array, { start, stride, count, at, step }: Copy): void {
-  const bits = new Uint32Array(to.buffer, to.byteOffset, to.length);
+  const bits = bitsOf(to);
   for (let i = 0, f = start, t = at; i < count; i++, f += stride, t += step) bits[t] = from[f]! << 16;
 }
 

@@ -1,5 +1,6 @@
 /** A folder written beside its place and renamed when it is whole. */
-import { open, mkdir, rename, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { EXIT, UserError } from '../base/index.ts';
 import type { OutFile, OutFolder } from './write-tensors.ts';
@@ -10,6 +11,9 @@ import type { OutFile, OutFolder } from './write-tensors.ts';
  */
 export async function writeFolder<T>(path: string, write: (out: OutFolder) => Promise<T>): Promise<T> {
   const beside = join(dirname(path), `.tmp-${process.pid}-${basename(path)}`);
+  // A second Ctrl-C ends the process at once.
+  const remove = (): void => rmSync(beside, { recursive: true, force: true });
+  process.on('exit', remove);
   try {
     if (await exists(path))
       throw new UserError('E_OUT_EXISTS', EXIT.usage, {
@@ -27,6 +31,8 @@ export async function writeFolder<T>(path: string, write: (out: OutFolder) => Pr
   } catch (error) {
     await rm(beside, { recursive: true, force: true });
     throw explained(error, path);
+  } finally {
+    process.off('exit', remove);
   }
 }
 

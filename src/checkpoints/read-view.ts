@@ -4,7 +4,7 @@ import { cut, ELEMENT_BYTES, isDense, sizeOf, type View } from './view.ts';
 
 /** Bytes read at once where elements lie close together. */
 const WINDOW = 1 << 22;
-/** Segments further apart than this are read one by one. */
+/** Rows with more bytes than these between them are read one by one. */
 const NEAR = 1 << 15;
 
 /** All elements of a view, in row-major order of the view. */
@@ -30,33 +30,55 @@ async function readDense({ file, begin, dtype }: View, values: Float32Array): Pr
     const count = Math.min(step, values.length - at);
     const bytes = window.subarray(0, count * size);
     await file.read(bytes, begin + at * size);
-    widen(elementsOf(bytes, dtype), dtype, values, { start: 0, stride: 1, count, at, step: 1 });
+    widen(elementsOf(bytes, dtype), dtype, values, { start: 0, at, ...ONE_ROW, count, stride: 1, step: 1 });
   }
 }
 
-/** Walks the view in the order of the file: dimensions by descending stride. */
+const ONE_ROW = { rows: 1, rowStride: 0, rowStep: 0 } as const;
+
+/** A dimension: its length, and how far its elements are apart in the file and in the result. */
+interface Dim {
+  readonly size: number;
+  readonly from: number;
+  readonly to: number;
+}
+const SINGLE: Dim = { size: 1, from: 1, to: 1 };
+
+/** Walks the view in the order of the file: dimensions by descending stride, the last two as blocks of rows that one window holds. */
 async function gather(view: View, values: Float32Array): Promise<void> {
   const dims = view.shape
-    .map((size, i) => ({ size, from: view.strides[i]!, to: sizeOf(view.shape.slice(i + 1)) }))
+    .map((size, i): Dim => ({ size, from: view.strides[i]!, to: sizeOf(view.shape.slice(i + 1)) }))
     .filter((d) => d.size > 1)
     .sort((a, b) => b.from - a.from);
-  const inner = dims.pop() ?? { size: 1, from: 1, to: 1 };
-  const size = ELEMENT_BYTES[view.dtype];
-  const reader = windows(view, dims.at(-1)?.from ?? 0);
-  const most = Math.max(1, Math.floor(WINDOW / size / Math.max(1, inner.from))); // elements whose span one window holds
+  const inner = dims.pop() ?? SINGLE;
+  const outer = dims.pop() ?? SINGLE;
+  const held = WINDOW / ELEMENT_BYTES[view.dtype];
+  const most = Math.max(1, Math.min(inner.size, Math.floor(held / Math.max(1, inner.from)))); // elements of a row in a window
+  const span = (most - 1) * inner.from + 1;
+  const near = (outer.from - span) * ELEMENT_BYTES[view.dtype] <= NEAR;
+  const together = near && most === inner.size ? Math.max(1, Math.floor((held - span) / Math.max(1, outer.from)) + 1) : 1;
+  const window = openWindow(view, near);
   const index = dims.map(() => 0);
   for (let more = true; more; more = advance(index, dims)) {
     const from = dims.reduce((n, d, i) => n + d.from * index[i]!, 0);
     const to = dims.reduce((n, d, i) => n + d.to * index[i]!, 0);
-    for (let done = 0; done < inner.size; done += most) {
-      const count = Math.min(most, inner.size - done);
-      const first = from + done * inner.from;
-      const span = (count - 1) * inner.from + 1;
-      const pending = reader.hold(first, span);
-      if (pending) await pending; // most segments lie in the window that is there: no turn of the event loop for those
-      const copy = { start: first - reader.first(), stride: inner.from, count, at: to + done * inner.to, step: inner.to };
-      widen(reader.elements(), view.dtype, values, copy);
-    }
+    for (let r = 0; r < outer.size; r += together)
+      for (let i = 0; i < inner.size; i += most) {
+        const [rows, count] = [Math.min(together, outer.size - r), Math.min(most, inner.size - i)];
+        const first = from + r * outer.from + i * inner.from;
+        const pending = window.hold(first, (rows - 1) * outer.from + (count - 1) * inner.from + 1);
+        if (pending) await pending; // most rows lie in the window that is there: no turn of the event loop for those
+        widen(window.elements(), view.dtype, values, {
+          start: first - window.first(),
+          at: to + r * outer.to + i * inner.to,
+          rows,
+          rowStride: outer.from,
+          rowStep: outer.to,
+          count,
+          stride: inner.from,
+          step: inner.to,
+        });
+      }
   }
 }
 
@@ -68,8 +90,8 @@ function advance(index: number[], dims: readonly { readonly size: number }[]): b
   return false;
 }
 
-/** A window over the elements of a view; `pitch`: elements from one segment to the next. */
-function windows(view: View, pitch: number) {
+/** A window over the elements of a view; `ahead`: what follows will be asked for soon. */
+function openWindow(view: View, ahead: boolean) {
   const size = ELEMENT_BYTES[view.dtype];
   const last = view.shape.reduce((n, d, i) => n + (d - 1) * view.strides[i]!, 0);
   const buffer = new Uint8Array(Math.min(Math.max(WINDOW, size), (last + 1) * size));
@@ -79,9 +101,8 @@ function windows(view: View, pitch: number) {
     /** Makes the window hold these elements; undefined where it does so already. */
     hold(from: number, span: number): Promise<void> | undefined {
       if (from >= first && from + span <= end) return undefined;
-      const near = (pitch - span) * size <= NEAR;
       first = from;
-      end = Math.min(last + 1, from + (near ? Math.floor(buffer.length / size) : span));
+      end = Math.min(last + 1, from + (ahead ? Math.floor(buffer.length / size) : span));
       const bytes = buffer.subarray(0, (end - first) * size);
       elements = elementsOf(bytes, view.dtype);
       return view.file.read(bytes, view.begin + first * size);

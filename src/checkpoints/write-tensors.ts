@@ -47,11 +47,20 @@ export interface Watching {
 }
 
 /** Shards of Hugging Face's own writer are as large. */
-const LARGEST_SHARD = 5e9;
+export const SHARD_BYTES = 5e9;
+
+export interface Writing {
+  readonly type: OutType;
+  /** Bytes of a shard at most; a tensor that is larger has one of its own. */
+  readonly shardBytes: number;
+  readonly watching: Watching;
+}
 
 /** Writes all tensors. Throws UserError E_NOT_FINITE (damaged) where int8 is asked of values that are not finite; what `signal` says. */
-export async function writeTensors(out: OutFolder, tensors: readonly OutTensor[], type: OutType, watching: Watching): Promise<Written> {
-  const shards = cutShards(tensors.map((tensor) => ({ tensor, specs: specsOf(tensor, type) })));
+export async function writeTensors(out: OutFolder, tensors: readonly OutTensor[], writing: Writing): Promise<Written> {
+  const { type, shardBytes, watching } = writing;
+  const planned = tensors.map((tensor) => ({ tensor, specs: specsOf(tensor, type) }));
+  const shards = cutShards(planned, shardBytes);
   const all = shards.flat().reduce((n, { specs }) => n + bytesOf(specs), 0);
   const progress = { done: 0, all, overflowed: new Map<string, number>() };
   const names = shards.map((_, i) => shardName(i, shards.length));
@@ -84,12 +93,12 @@ const SIZES: Partial<Record<SafeDType, number>> = { F32: 4, F16: 2, BF16: 2, I8:
 const bytesOf = (specs: readonly SafeTensorSpec[]): number => specs.reduce((n, { dtype, shape }) => n + SIZES[dtype]! * sizeOf(shape), 0);
 
 /** In order, each as full as it can be. */
-function cutShards(planned: readonly Planned[]): readonly (readonly Planned[])[] {
+function cutShards(planned: readonly Planned[], most: number): readonly (readonly Planned[])[] {
   const shards: Planned[][] = [[]];
   let bytes = 0;
   for (const plan of planned) {
     const size = bytesOf(plan.specs);
-    if (bytes > 0 && bytes + size > LARGEST_SHARD) {
+    if (bytes > 0 && bytes + size > most) {
       shards.push([]);
       bytes = 0;
     }

@@ -97,6 +97,21 @@ export const wordOr = <const W extends string>(words: readonly W[], { about, sta
 
 export const yes = (about: string): Flag<boolean> => ({ about, read: (given) => given.length > 0 });
 
+/** A switch that may also be told `true` or `false`; undefined when it is not given. Throws UserError E_USAGE for another word, which was meant for something else. */
+export const trueOrFalse = (about: string): Flag<boolean | undefined> => ({
+  form: '[true|false]',
+  about,
+  read(given, place) {
+    const last = given.at(-1);
+    if (last === undefined || last === 'true' || last === 'false') return last === undefined ? undefined : last === 'true';
+    throw new UserError('E_USAGE', EXIT.usage, {
+      message: `${last} is neither true nor false`,
+      place,
+      hint: `write ${place} true ${last}`,
+    });
+  },
+});
+
 /** A flag with a value; the last one given holds. */
 export const value = <T>({ form, about, parse }: { form: string; about: string; parse: Parse<T> }): Flag<T | undefined> => ({
   form,

@@ -104,9 +104,11 @@ function described(name: string, verb: Command): Commander {
   return commander;
 }
 
-/** Collects every text given for a flag; a switch collects its occurrences. */
+/** Collects every text given for a flag; a switch collects its occurrences, and one that may have a value is true without. */
 const option = (form: string, about: string): Option =>
-  new Option(form, about).argParser((text: string | null, before: readonly string[] | undefined) => [...(before ?? []), text ?? '']);
+  new Option(form, about)
+    .preset('true')
+    .argParser((text: string | null, before: readonly string[] | undefined) => [...(before ?? []), text ?? '']);
 
 function usage({ code, message }: CommanderError, name: string, commander: Commander): UserError {
   const [, quoted] = /'([^']*)'/s.exec(message) ?? [];

@@ -35,6 +35,21 @@ test('a domain is the field, else the folder, else the file name', async () => {
   expect(domains[0]!.origin).toBe(join(root, 'web/one/a.jsonl'));
 });
 
+test('one file is a source, too; a language is the field, else what the name ends in', async () => {
+  write('news.pt-BR.jsonl', '{"text":"A"}\n{"text":"B","lang":"de"}\n');
+  const source = await folder(join(root, 'news.pt-BR.jsonl'));
+  expect(source.domains.map((d) => d.name)).toEqual(['news.pt-BR']);
+  expect(await read()).toEqual([
+    { domain: 'news.pt-BR', language: 'pt-BR', text: 'A' },
+    { domain: 'news.pt-BR', language: 'de', text: 'B' },
+  ]);
+});
+
+test('what a name ends in is a language only if there is one of that name', async () => {
+  write('notes.md.txt', 'x');
+  expect(await read()).toEqual([{ domain: 'notes.md', text: 'x' }]);
+});
+
 test('a long text file becomes documents that joined are the file', async () => {
   const book = Array.from({ length: 3000 }, (_, i) => `Sentence ${i}.${i % 7 ? ' ' : '\n\n'}`).join('');
   write('book.txt', book);
@@ -53,9 +68,9 @@ describe('is refused with code, place and exit code:', () => {
     await expect(folder(join(root, 'nowhere'))).rejects.toMatchObject({ code: 'E_DATA_NOT_FOUND', exit: 3 });
   });
 
-  test('a file in place of a folder', async () => {
-    write('a.txt', 'x');
-    await expect(folder(join(root, 'a.txt'))).rejects.toMatchObject({ code: 'E_DATA_NOT_FOUND', exit: 3 });
+  test('a file that is no text file', async () => {
+    write('a.pdf', 'x');
+    await expect(folder(join(root, 'a.pdf'))).rejects.toMatchObject({ code: 'E_DATA_NOT_FOUND', exit: 3 });
   });
 
   test('an empty folder', () => refused('E_DATA_EMPTY', 3, /holds no \.txt/));

@@ -13,6 +13,8 @@ export interface DomainInfo {
 export interface Document {
   readonly domain: string;
   readonly text: string;
+  /** Tag such as `de` or `zh-CN`, where it is known. */
+  readonly language?: string;
 }
 
 export interface Source {
@@ -89,9 +91,11 @@ export function pieces(text: string, characters: number): string[] {
 }
 
 function cutBefore(text: string, { from, least, most }: { from: number; least: number; most: number }): number {
+  // Only here: a search backwards through all that came before would take the square of the text's length.
+  const window = text.slice(Math.ceil(least), most);
   for (const end of ['\n\n', '\n', ' ']) {
-    const at = text.lastIndexOf(end, most - end.length);
-    if (at >= least) return at + end.length;
+    const at = window.lastIndexOf(end);
+    if (at >= 0) return Math.ceil(least) + at + end.length;
   }
   // Nowhere to cut: anywhere but inside a surrogate pair.
   return most - from > 1 && /[\uD800-\uDBFF]/.test(text[most - 1]!) ? most - 1 : most;

@@ -21,18 +21,19 @@ export function utf8(bytes: Uint8Array, path: string): string {
   }
 }
 
-/** Documents of JSON lines `{"text": …, "domain"?: …}`; empty lines and empty texts are passed over. Throws UserError E_DATA_JSON at file:line. */
+/** Documents of JSON lines `{"text": …, "domain"?: …, "lang"?: …}`; empty lines and empty texts are passed over. Throws UserError E_DATA_JSON at file:line. */
 export function* jsonLines(text: string, path: string, domain: string): Generator<Document> {
   let number = 0;
   for (const line of text.split('\n')) {
     number++;
     if (!line.trim()) continue;
     const document = parse(line, `${path}:${number}`);
-    if (document.text.trim()) yield { domain: document.domain ?? domain, text: document.text };
+    if (!document.text.trim()) continue;
+    yield { domain: document.domain ?? domain, text: document.text, ...(document.lang !== undefined && { language: document.lang }) };
   }
 }
 
-function parse(line: string, place: string): { readonly text: string; readonly domain?: string } {
+function parse(line: string, place: string): { readonly text: string; readonly domain?: string; readonly lang?: string } {
   const refuse = (message: string): UserError =>
     fail('E_DATA_JSON', { message, place, hint: 'each line is one JSON object: {"text": "…"}, with "domain": "…" if you like' });
   let value: unknown;
@@ -41,11 +42,10 @@ function parse(line: string, place: string): { readonly text: string; readonly d
   } catch (error) {
     throw refuse(`not JSON: ${(error as Error).message}`);
   }
-  const { text, domain } = (typeof value === 'object' && value !== null ? value : {}) as { text?: unknown; domain?: unknown };
+  const { text, domain, lang } = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
   if (typeof text !== 'string') throw refuse('no "text" that is a string');
-  if (domain === undefined) return { text };
-  if (typeof domain !== 'string' || domain === '') throw refuse('"domain" is not a name');
-  return { text, domain };
+  if (domain !== undefined && (typeof domain !== 'string' || domain === '')) throw refuse('"domain" is not a name');
+  return { text, ...(domain !== undefined && { domain }), ...(typeof lang === 'string' && lang !== '' && { lang }) };
 }
 
 const fail = (code: string, problem: { readonly message: string; readonly place: string; readonly hint: string }): UserError =>

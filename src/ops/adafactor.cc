@@ -72,7 +72,7 @@ template <class Each> void update_matrix(const Call& c, i64 b, char* scratch, Ea
   const i64 together = C > kWide ? 1 : kTogether;
 
   // Pass 1, of gradient and parameter: a row's statistic is known after the row, while it is still in the nearest cache.
-  each(blocks, [&](i64 block) {
+  each(blocks, [=](i64 block) {
     f32 *sums = columns + 2 * block * C, *scaled = sums + C;
     for (i64 d = 0; d < 2 * C; ++d) sums[d] = 0;
     double of_w = 0, of_rows = 0;
@@ -121,7 +121,7 @@ template <class Each> void update_matrix(const Call& c, i64 b, char* scratch, Ea
   }
   const f32 row_mean = static_cast<f32>(of_rows / static_cast<double>(R));
   // Σ y² = mean of the row statistics · Σ_columns (Σ_rows g² ÷ row statistic) ÷ column statistic.
-  each(strips, [&](i64 strip) {
+  each(strips, [=](i64 strip) {
     const i64 first = strip * kColumns, width = smaller(kColumns, C - first);
     double squares = 0;
     each_lanes(width, [&](i64 i, auto lanes) {
@@ -144,7 +144,7 @@ template <class Each> void update_matrix(const Call& c, i64 b, char* scratch, Ea
 
   // Pass 2: the update, from the end, where most is still in the caches.
   f32* to = c.out<f32>(0) + b * R * C;
-  each(blocks, [&](i64 index) {
+  each(blocks, [=](i64 index) {
     const i64 block = blocks - 1 - index;
     for (i64 r = block * high; r < smaller(R, (block + 1) * high); ++r) {
       const f32 scale = size / __builtin_sqrtf(row_stat[r] / row_mean);
@@ -160,7 +160,7 @@ template <class Each> void update_matrix(const Call& c, i64 b, char* scratch, Ea
 KERNEL_WITH_SCRATCH(adafactor_factored, adafactor_detail::factored_scratch) {
   using namespace adafactor_detail;
   const i64 B = c.index_attr(0);
-  const auto on_all = [&](i64 count, auto f) { c.parallel(count, [&](i64 index, i32) { f(index); }); };
+  const auto on_all = [&](i64 count, auto f) { c.parallel(count, [=](i64 index, i32) { f(index); }); };
   const auto here = [](i64 count, auto f) {
     for (i64 i = 0; i < count; ++i) f(i);
   };
@@ -183,7 +183,7 @@ KERNEL_WITH_SCRATCH(adafactor, adafactor_detail::plain_scratch) {
   for (i64 b = 0; b < B; ++b) {
     const f32 *w = c.in<f32>(0) + b * N, *g = c.in<f32>(1) + b * N, *old = c.in<f32>(2) + b * N;
     f32* v = c.out<f32>(1) ? c.out<f32>(1) + b * N : unread;
-    c.parallel(blocks, [&](i64 block, i32) {
+    c.parallel(blocks, [=](i64 block, i32) {
       vf sw{}, sy{};
       const i64 end = smaller(N, (block + 1) * kBlock);
       const i64 start = block * kBlock;
@@ -206,7 +206,7 @@ KERNEL_WITH_SCRATCH(adafactor, adafactor_detail::plain_scratch) {
     if (!c.out<f32>(0)) continue;
     f32* to = c.out<f32>(0) + b * N;
     const f32 size = step_size(lr, of_w, of_y, N, limits);
-    c.parallel(blocks, [&](i64 block, i32) {
+    c.parallel(blocks, [=](i64 block, i32) {
       const i64 start = block * kBlock;
       each_lanes(smaller(kBlock, N - start), [&](i64 d, auto lanes) {
         const i64 i = start + d;

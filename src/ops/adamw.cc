@@ -34,10 +34,10 @@ KERNEL_WITH_SCRATCH(adamw, adamw_detail::scratch) {
   const f32 first = static_cast<f32>(1 / (1 - adamw_detail::power(c.attrs[0], count)));
   const f32 second = static_cast<f32>(1 / (1 - adamw_detail::power(c.attrs[1], count)));
   const i64 n = c.ins[0].size();
-  c.parallel(ceil_div(n, kTask), [&](i64 task, i32 worker) {
+  f32* unread = reinterpret_cast<f32*>(c.scratch);  // where an output that nobody reads goes
+  c.parallel(ceil_div(n, kTask), [=](i64 task, i32 worker) {
     const i64 start = task * kTask, count = smaller(kTask, n - start);
-    f32* unread = reinterpret_cast<f32*>(c.scratch) + worker * kTask;  // where an output that nobody reads goes
-    const auto at = [&](f32* out) { return out ? out + start : unread; };
+    const auto at = [=](f32* out) { return out ? out + start : unread + worker * kTask; };
     const adamw_detail::Block block{w + start, g + start, m + start, v + start, at(to), at(to_m), at(to_v)};
     each_lanes(count, [&](i64 i, auto lanes) {
       const vf grad = fetch(block.g + i, lanes), old = fetch(block.w + i, lanes);

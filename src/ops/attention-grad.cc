@@ -1,8 +1,10 @@
 // attention_grad: dq, dk, dv from recomputed weights 2^(log2 e · (scale·q·kᵀ − lse)), tile by tile (Dao et al. 2022, algorithm 4).
-// Bound by the multipliers, five products a tile where four are counted: 45 % of the FMA peak of a Zen 5 core for 256 tokens and heads of
-// 32, 52 % for 512 and 60 % for 2048 with heads of 64, 59 % for heads of 128; 80 % would be all there is.
+// Bound by the multipliers, five products a tile where four are counted: at most 80 %, 75 % for 256 tokens, whose tiles on the diagonal
+// are half empty. One Zen 5 core reaches 55–57 % of its FMA peak for 256 tokens and heads of 32, 62 % for 512 and 66–68 % for 2048 with
+// heads of 64, 62–65 % for heads of 128, 54 % for packed segments of 256. The exponentials are hidden behind the products; what is left
+// is copying: keys, values, queries in, gradients out, a fifth of the time at 256 tokens.
 // Scores are kept as [key][query]: only q, dy and the result dq are turned, everything else is multiplied as it lies.
-#include "../../native/attention-mask.h"
+#include "../../native/attention-prefetch.h"
 
 namespace openmoe::OPENMOE_ISA {
 namespace attention_grad {
@@ -18,6 +20,8 @@ struct Head {
   i64 dq_step;        // floats from query to query
 };
 
+using u8 = uint8_t;
+
 // What a worker keeps of a block of queries and of a tile of keys.
 struct State {
   f32 *q_turned, *dy_turned;  // of each tile of queries [feature][query]
@@ -27,6 +31,7 @@ struct State {
   f32 *k, *v;                 // [key][deep]; k times scale · log2 e
   f32 *dk, *dv;               // [key][wide]; dk before scale
   f32 *weights, *dscores;     // [key][query]
+  u8* written;                // of each tile of keys: do dk and dv hold something?
   i64 wide, used = 0;
 
   State(const Shape& s, f32* p) : wide(round_up(s.size, kLanes)) {
@@ -42,6 +47,7 @@ struct State {
     k = take(kKeyTile * s.deep), v = take(kKeyTile * s.deep);
     dk = take(kKeyTile * wide), dv = take(kKeyTile * wide);
     weights = take(kKeyTile * kWide), dscores = take(kKeyTile * kWide);
+    written = reinterpret_cast<u8*>(take(ceil_div(s.keys, kKeyTile)));
   }
   static i64 floats(const Shape& s) { return State(s, nullptr).used; }
 };
@@ -50,10 +56,9 @@ struct State {
 static vf dots(const f32* a, const f32* b, i64 step, i64 rows, i64 size) {
   vf sum[kLanes] = {};
   for (i64 i = 0; i < rows; ++i) {
-    for (i64 d = 0; d < size; d += kLanes) {
-      const i64 lanes = smaller<i64>(kLanes, size - d);
-      sum[i] += load_part(a + i * step + d, lanes) * load_part(b + i * step + d, lanes);
-    }
+    vf row{};
+    for (i64 d = 0; d < size; d += kLanes) row += load_part(a + i * step + d, size - d) * load_part(b + i * step + d, size - d);
+    sum[i] = row;
   }
   pack::transpose<1>(sum);
   for (i64 half = kLanes / 2; half > 0; half /= 2) {
@@ -121,63 +126,78 @@ static void weigh(const State& s, const Shape& shape, const Queries& x, i64 lane
   });
 }
 
-// c [kRows][wide] += a·b for a of [kRows][query] and b of [query][wide].
-static void add_queries(const f32* a, const f32* b, i64 queries, i64 wide, f32* c) {
-  i64 d = 0;
-  for (; d + kWide <= wide; d += kWide) {
-    Sums<2> sum;
-    sum.take(c + d, wide);
-    sum.multiply(queries, {a, kWide, 1}, b + d, wide);
-    sum.put(c + d, wide);
+// c [kRows][wide] (+)= a·b for a of [kRows][query] and b of [query][wide].
+template <int Vectors> static void add_queries_in(const f32* a, const f32* b, i64 queries, i64 wide, f32* c, bool begun) {
+  Sums<Vectors> sum;
+  if (begun) {
+    sum.take(c, wide);
+  } else {
+    sum.clear();
   }
-  if (d == wide) return;
-  Sums<1> sum;
-  sum.take(c + d, wide);
-  sum.multiply(queries, {a, kWide, 1}, b + d, wide);
-  sum.put(c + d, wide);
+  sum.multiply(queries, {a, kWide, 1}, b, wide);
+  sum.put(c, wide);
+}
+static void add_queries(const f32* a, const f32* b, i64 queries, i64 wide, f32* c, bool begun) {
+  i64 d = 0;
+  for (; d + kWide <= wide; d += kWide) add_queries_in<2>(a, b + d, queries, wide, c + d, begun);
+  if (d < wide) add_queries_in<1>(a, b + d, queries, wide, c + d, begun);
 }
 
+// A tile of keys, and of each panel: has what dk and dv hold of it been written?
+struct Keys : KeyTile {
+  bool begun[kPanels] = {};
+  using KeyTile::KeyTile;
+};
+
 // What the panels p add to dk and dv.
-static void add_queries_to(const State& s, const Head& head, const Queries& x, const Panels& p) {
+static void add_queries_to(const State& s, const Head& head, const Queries& x, Keys& t, const Panels& p, Pace& pace) {
   for (i64 panel = p.first; panel < p.end; ++panel) {
-    const i64 lane = panel < p.middle ? 0 : kLanes, row = panel * kRows, at = row * kWide + lane;
-    if (head.dv) add_queries(s.weights + at, x.dy + lane * s.wide, x.count - lane, s.wide, s.dv + row * s.wide);
-    if (head.dk) add_queries(s.dscores + at, x.q + lane * s.wide, x.count - lane, s.wide, s.dk + row * s.wide);
+    const i64 lane = p.lane(panel), row = panel * kRows, at = row * kWide + lane;
+    const i64 queries = p.alone(panel) ? smaller<i64>(kLanes, x.count - lane) : x.count;
+    if (head.dv) add_queries(s.weights + at, x.dy + lane * s.wide, queries, s.wide, s.dv + row * s.wide, t.begun[panel]);
+    if (head.dk) add_queries(s.dscores + at, x.q + lane * s.wide, queries, s.wide, s.dk + row * s.wide, t.begun[panel]);
+    t.begun[panel] = true;
+    pace.step();
   }
 }
 
 // dq of a tile of queries += dscoresᵀ·k for the panels p.
 static void add_keys(const State& s, const Shape& shape, Queries& x, const Panels& p) {
-  const i64 early = (p.middle - p.first) * kRows, late = (p.end - p.middle) * kRows;
-  const f32 *dscores = s.dscores + p.first * kRows * kWide, *k = s.k + p.first * kRows * shape.deep;
+  const auto dscores = [&](i64 panel) { return s.dscores + panel * kRows * kWide; };
   for (i64 d = 0; d < shape.deep; d += kRows) {
+    const auto keys = [&](i64 panel) { return Left{s.k + panel * kRows * shape.deep + d, 1, shape.deep}; };
     Sums<2> sum;
     if (x.started) {
       sum.take(x.dq + d * kWide, kWide);
     } else {
       sum.clear();
     }
-    sum.multiply(early, {k + d, 1, shape.deep}, dscores, kWide);
-    sum.multiply<1>(late, {k + early * shape.deep + d, 1, shape.deep}, dscores + early * kWide, kWide);
+    sum.multiply<0, 1>((p.both - p.first) * kRows, keys(p.first), dscores(p.first), kWide);
+    sum.multiply((p.late - p.both) * kRows, keys(p.both), dscores(p.both), kWide);
+    sum.multiply<1>((p.end - p.late) * kRows, keys(p.late), dscores(p.late), kWide);
     sum.put(x.dq + d * kWide, kWide);
   }
   x.started = true;
 }
 
 // A tile of queries by what it sees of a tile of keys, and by all of it for the queries that see nothing: they weigh all keys alike.
-static void add_tile(const State& s, const Shape& shape, const Head& head, Queries& x, const KeyTile& t, const Panels& p) {
+static void add_tile(const State& s, const Shape& shape, const Head& head, Queries& x, Keys& t, const Panels& p, Pace& pace) {
   if (!p.none()) {
-    for (i64 panel = p.first; panel < p.middle; ++panel) {
-      (sight(x, t, panel) == Sight::all ? weigh<2, Weigh::plain> : weigh<2, Weigh::masked>)(s, shape, x, 0, t, panel);
+    for (i64 panel = p.first; panel < p.end; ++panel) {
+      if (p.alone(panel)) {
+        weigh<1, Weigh::masked>(s, shape, x, p.lane(panel), t, panel);
+      } else {
+        (sight(x, t, panel) == Sight::all ? weigh<2, Weigh::plain> : weigh<2, Weigh::masked>)(s, shape, x, 0, t, panel);
+      }
+      pace.step();
     }
-    for (i64 panel = p.middle; panel < p.end; ++panel) weigh<1, Weigh::masked>(s, shape, x, kLanes, t, panel);
-    add_queries_to(s, head, x, p);
+    add_queries_to(s, head, x, t, p, pace);
     if (head.dq) add_keys(s, shape, x, p);
   }
   if (!x.blind) return;
-  const Panels all{0, t.panels, t.panels};
+  const Panels all{0, 0, t.panels, t.panels};
   for (i64 panel = 0; panel < t.panels; ++panel) weigh<2, Weigh::even>(s, shape, x, 0, t, panel);
-  add_queries_to(s, head, x, all);
+  add_queries_to(s, head, x, t, all, pace);
   if (head.dq) add_keys(s, shape, x, all);
 }
 
@@ -187,65 +207,94 @@ static void copy_keys(const State& s, const Shape& shape, const Head& head, cons
   copy_rows(head.v + at, shape.features, t.count, shape.size, s.v, shape.deep, 1.f);
 }
 
-// Asks for part i of n of the rows that the next tile of keys needs.
-static void fetch_next(const Shape& shape, const Head& head, const KeyTile& t, i64 i, i64 n, bool fresh) {
-  const i64 first = t.key + t.count, rows = smaller(kKeyTile, shape.keys - first), begin = rows * i / n, count = rows * (i + 1) / n - begin;
-  const i64 at = (first + begin) * shape.features;
-  fetch_rows(head.k + at, count, shape), fetch_rows(head.v + at, count, shape);
-  if (fresh) return;
-  if (head.dk) fetch_rows(head.dk + at, count, shape);
-  if (head.dv) fetch_rows(head.dv + at, count, shape);
-}
-
 // dst (+)= src · scale, for the rows of a tile of keys.
 static void put_rows(const State& s, const Shape& shape, const f32* src, f32 scale, i64 rows, f32* dst, bool add) {
-  for (i64 i = 0; dst && i < rows; ++i) {
+  for (i64 i = 0; i < rows; ++i) {
     for (i64 d = 0; d < shape.size; d += kLanes) {
-      const i64 lanes = smaller<i64>(kLanes, shape.size - d);
+      const i64 lanes = shape.size - d;
       const vf x = load(src + i * s.wide + d) * scale;
       f32* y = dst + i * shape.features + d;
       store_part(y, add ? load_part(y, lanes) + x : x, lanes);
     }
   }
 }
+// Panels that no query saw are zero.
+static void put_keys(const State& s, const Shape& shape, const Head& head, const Keys& t) {
+  u8& written = s.written[t.key / kKeyTile];
+  for (i64 panel = 0; panel < t.panels; ++panel) {
+    if (t.begun[panel]) continue;
+    const i64 at = panel * kRows * s.wide;
+    __builtin_memset(s.dk + at, 0, kRows * s.wide * sizeof(f32));
+    __builtin_memset(s.dv + at, 0, kRows * s.wide * sizeof(f32));
+  }
+  const i64 at = t.key * shape.features;
+  if (head.dk) put_rows(s, shape, s.dk, shape.scale, t.count, head.dk + at, written);
+  if (head.dv) put_rows(s, shape, s.dv, 1.f, t.count, head.dv + at, written);
+  written = 1;
+}
 
 struct QueryBlock {
   i64 first, count;
+  QueryBlock(const Shape& s, i64 index) : first(index * kQueries), count(smaller(kQueries, s.queries - first)) {}
 };
 struct KeyPart {
   i64 begin, end;
 };
 
-// A block of queries by a part of the keys; `fresh`: what dk and dv hold is to be overwritten.
+// What a block of queries begins with.
+static void ask_for_block(Prefetch& ahead, const Shape& shape, const Head& head, const AttentionMask& mask, QueryBlock block, KeyPart part) {
+  const i64 at = block.first * shape.features;
+  ahead.add(head.q + at, block.count), ahead.add(head.dy + at, block.count), ahead.add(head.y + at, block.count);
+  const i64 tile = larger(part.begin, mask.first_seen(block.first, shape.keys) / kKeyTile * kKeyTile), keys = smaller(kKeyTile, part.end - tile);
+  ahead.add(head.k + tile * shape.features, keys), ahead.add(head.v + tile * shape.features, keys);
+}
+
+// What the tile of keys `t` ends with and the next one begins with.
+static Prefetch ask_for_keys(const Shape& shape, const Head& head, const KeyTile& t, KeyPart part) {
+  Prefetch ahead(shape);
+  const i64 at = t.key * shape.features, next = at + t.count * shape.features, count = smaller(kKeyTile, part.end - t.key - t.count);
+  if (head.dk) ahead.add(head.dk + at, t.count);
+  if (head.dv) ahead.add(head.dv + at, t.count);
+  ahead.add(head.k + next, count), ahead.add(head.v + next, count);
+  return ahead;
+}
+
+// A tile of keys by all tiles of queries that see it. Did any?
+static bool add_keys_tile(const State& s, const Shape& shape, const Head& head, Queries* tiles, i64 used, Keys& t, KeyPart part, Prefetch* after) {
+  Panels panels[kTiles];
+  i64 steps = 0;
+  bool needed = false;
+  for (i64 i = 0; i < used; ++i) {
+    panels[i] = seen(tiles[i], t);
+    steps += 2 * panels[i].count();
+    needed |= !panels[i].none() || tiles[i].blind;
+  }
+  if (!needed) return false;
+  Pace pace{ask_for_keys(shape, head, t, part), after};
+  pace.keys.pace(steps);
+  copy_keys(s, shape, head, t);
+  for (i64 i = 0; i < used; ++i) add_tile(s, shape, head, tiles[i], t, panels[i], pace);
+  return true;
+}
+
+// A block of queries by a part of the keys.
 static void add_block(const State& s, const Shape& shape, const Head& head, const AttentionMask& mask, QueryBlock block, KeyPart part,
-                      bool fresh) {
+                      Prefetch& after) {
   const i64 first = block.first, count = block.count, end = part.end;
   Queries tiles[kTiles];
   const i64 used = ceil_div(count, kWide);
-  const i64 at = first * shape.features;
-  fetch_rows(head.q + at, count, shape), fetch_rows(head.dy + at, count, shape), fetch_rows(head.y + at, count, shape);
   bool blind = false;
   for (i64 i = 0; i < used; ++i) {
     tiles[i].start(s, shape, head, mask, first, i * kWide, smaller(kWide, count - i * kWide));
     blind |= tiles[i].blind;
   }
-  for (i64 key = part.begin; key < end && (fresh || blind || key <= mask.limit(first + count - 1)); key += kKeyTile) {
-    const KeyTile t(mask, key, smaller(kKeyTile, end - key));
-    bool copied = false;
-    __builtin_memset(s.dk, 0, kKeyTile * s.wide * sizeof(f32));
-    __builtin_memset(s.dv, 0, kKeyTile * s.wide * sizeof(f32));
-    for (i64 i = 0; i < used; ++i) {
-      const Panels p = seen(tiles[i], t);
-      if (p.none() && !tiles[i].blind) continue;
-      if (!copied) copy_keys(s, shape, head, t);
-      copied = true;
-      add_tile(s, shape, head, tiles[i], t, p);
-      fetch_next(shape, head, t, i, used, fresh);
-    }
-    if (!copied && !fresh) continue;
-    put_rows(s, shape, s.dk, shape.scale, t.count, head.dk ? head.dk + key * shape.features : nullptr, !fresh);
-    put_rows(s, shape, s.dv, 1.f, t.count, head.dv ? head.dv + key * shape.features : nullptr, !fresh);
+  if (head.dq && head.dq_step == shape.features) after.add(head.dq + first * shape.features, count);
+  after.pace(2 * last_steps(count));
+  for (i64 key = part.begin; key < end && (blind || key <= mask.limit(first + count - 1)); key += kKeyTile) {
+    Keys t(mask, key, smaller(kKeyTile, end - key));
+    if (add_keys_tile(s, shape, head, tiles, used, t, part, key + kKeyTile > mask.limit(first) ? &after : nullptr)) put_keys(s, shape, head, t);
   }
+  after.rest();
   for (i64 i = 0; head.dq && i < used; ++i) {
     if (!tiles[i].started) __builtin_memset(tiles[i].dq, 0, kWide * shape.deep * sizeof(f32));
     for (i64 l = 0; l < tiles[i].count; l += kLanes) {
@@ -266,6 +315,8 @@ struct Parts {
   }
   // Floats of the sums of dq, [part][head][query][feature].
   i64 floats(const Shape& s) const { return count == 1 ? 0 : count * heads * s.queries * s.size; }
+  i64 tasks() const { return count * heads; }
+  KeyPart part(const Shape& s, i64 task) const { return {task / heads * keys, smaller((task / heads + 1) * keys, s.keys)}; }
 };
 
 static Head head_of(const Call& c, const Shape& s, i64 head) {
@@ -274,6 +325,11 @@ static Head head_of(const Call& c, const Shape& s, i64 head) {
   const auto column_of = [&c](int output, i64 at) { return c.out<f32>(output) ? c.out<f32>(output) + at : nullptr; };
   return {c.in<f32>(0) + q, c.in<f32>(1) + k, c.in<f32>(2) + k, c.in<f32>(6) + q, c.in<f32>(8) + q, c.in<f32>(7) + head * s.queries,
           column_of(0, q), column_of(1, k), column_of(2, k), s.features};
+}
+
+static AttentionMask mask_of(const Call& c, const Shape& s, i64 head) {
+  const i64 row = head / s.heads;
+  return {c.in<i32>(3) + row * s.queries, c.in<i32>(4) + row * s.keys, *c.in<i32>(5)};
 }
 
 static void join_parts(const Call& c, const Shape& s, const Parts& parts, const f32* sums) {
@@ -306,15 +362,28 @@ KERNEL_WITH_SCRATCH(attention_grad, attention_grad_scratch) {
   const i64 each = grad::State::floats(shape), blocks = ceil_div(shape.queries, grad::kQueries);
   f32* scratch = reinterpret_cast<f32*>(c.scratch);
   f32* sums = scratch + c.threads() * each;
-  c.parallel(parts.count * parts.heads, [&](i64 task, i32 worker) {
-    const i64 index = task % parts.heads, row = index / shape.heads, key = task / parts.heads * parts.keys;
+  c.parallel(parts.tasks(), [&](i64 task, i32 worker) {
+    const i64 index = task % parts.heads;
     grad::Head head = grad::head_of(c, shape, index);
     if (head.dq && parts.count > 1) head.dq = sums + task * shape.queries * shape.size, head.dq_step = shape.size;
-    const attention::AttentionMask mask(c.in<i32>(3) + row * shape.queries, c.in<i32>(4) + row * shape.keys, *c.in<i32>(5));
+    const attention::AttentionMask mask = grad::mask_of(c, shape, index);
     const grad::State s(shape, scratch + worker * each);
+    const grad::KeyPart part = parts.part(shape, task);
+    __builtin_memset(s.written, 0, static_cast<size_t>(ceil_div(shape.keys, attention::kKeyTile)));
     for (i64 b = blocks - 1; b >= 0; --b) {  // the last queries see most keys: what the others add to has been written
-      const i64 first = b * grad::kQueries, count = smaller(grad::kQueries, shape.queries - first);
-      grad::add_block(s, shape, head, mask, {first, count}, {key, smaller(key + parts.keys, shape.keys)}, b == blocks - 1);
+      attention::Prefetch after(shape);
+      const i64 next = task + c.threads();  // the likeliest
+      if (b > 0) {
+        grad::ask_for_block(after, shape, head, mask, {shape, b - 1}, part);
+      } else if (next < parts.tasks()) {
+        const i64 other = next % parts.heads;
+        grad::ask_for_block(after, shape, grad::head_of(c, shape, other), grad::mask_of(c, shape, other), {shape, blocks - 1},
+                            parts.part(shape, next));
+      }
+      grad::add_block(s, shape, head, mask, {shape, b}, part, after);
+    }
+    for (i64 at = part.begin; at < part.end; at += attention::kKeyTile) {  // what nobody saw
+      if (!s.written[at / attention::kKeyTile]) grad::put_keys(s, shape, head, {mask, at, smaller(attention::kKeyTile, part.end - at)});
     }
   });
   if (c.out<f32>(0) && parts.count > 1) grad::join_parts(c, shape, parts, sums);

@@ -1,7 +1,8 @@
 // attention: y = softmax(scale·q·kᵀ)·v per head, in tiles with a running softmax (Milakov and Gimelshein 2018; Dao et al. 2022).
-// Bound by the multipliers: counting the visible half alone, 60 % of the FMA peak of a Zen 5 core for 256 tokens and heads of 32, 65 %
-// for 512 and 75 % for 2048 with heads of 64, 74 % for heads of 128. The rest: 2^x (4 of 43 cycles for a register of scores with heads of
-// 32), turning q and y, half-seen tiles on the diagonal (6 % of the scores at 256 tokens).
+// Bound by the multipliers: counting the visible half alone, one Zen 5 core reaches 65–70 % of its FMA peak for 256 tokens and heads of
+// 32, 77 % for 512 and 2048 with heads of 64, 82 % for heads of 128, 64–68 % for packed segments of 256. The rest: turning and copying
+// operands, half-seen tiles on the diagonal (6 % of the scores at 256 tokens).
+#include "../../native/attention-prefetch.h"
 #include "../../native/attention-few.h"
 
 namespace openmoe::OPENMOE_ISA {
@@ -108,33 +109,36 @@ static void weigh(const State& s, const Shape& shape, const Queries& x, i64 lane
 }
 
 // Adds what a tile of queries sees of a tile of keys.
-static void add_keys(const State& s, const Shape& shape, Queries& x, const KeyTile& t, const Panels& p) {
-  for (i64 panel = p.first; panel < p.middle; ++panel) {
-    (sight(x, t, panel) == Sight::all ? weigh<2, false> : weigh<2, true>)(s, shape, x, 0, t, p.first, panel);
+static void add_keys(const State& s, const Shape& shape, Queries& x, const KeyTile& t, const Panels& p, Pace& pace) {
+  for (i64 panel = p.first; panel < p.end; ++panel) {
+    if (p.alone(panel)) {
+      weigh<1, true>(s, shape, x, p.lane(panel), t, p.first, panel);
+    } else {
+      (sight(x, t, panel) == Sight::all ? weigh<2, false> : weigh<2, true>)(s, shape, x, 0, t, p.first, panel);
+    }
+    pace.step();
   }
-  for (i64 panel = p.middle; panel < p.end; ++panel) weigh<1, true>(s, shape, x, kLanes, t, p.first, panel);
-  const i64 early = (p.middle - p.first) * kRows, late = (p.end - p.middle) * kRows;
-  const f32 *weights = s.weights + p.first * kRows * kWide, *v = s.v + p.first * kRows * shape.deep;
+  const auto weights = [&](i64 panel) { return s.weights + panel * kRows * kWide; };
   for (i64 d = 0; d < shape.deep; d += kRows) {
+    const auto values = [&](i64 panel) { return Left{s.v + panel * kRows * shape.deep + d, 1, shape.deep}; };
     Sums<2> sum;
     if (x.started) {
       sum.take(x.y + d * kWide, kWide);
     } else {
       sum.clear();
     }
-    sum.multiply(early, {v + d, 1, shape.deep}, weights, kWide);
-    sum.multiply<1>(late, {v + early * shape.deep + d, 1, shape.deep}, weights + early * kWide, kWide);
+    sum.multiply<0, 1>((p.both - p.first) * kRows, values(p.first), weights(p.first), kWide);
+    sum.multiply((p.late - p.both) * kRows, values(p.both), weights(p.both), kWide);
+    sum.multiply<1>((p.end - p.late) * kRows, values(p.late), weights(p.late), kWide);
     sum.put(x.y + d * kWide, kWide);
   }
   x.started = true;
 }
 
-// Copies keys and values of a tile, and asks for those of the next.
 static void copy_keys(const State& s, const Shape& shape, const Head& head, const KeyTile& t) {
-  const i64 at = t.key * shape.features, next = at + t.count * shape.features, rows = smaller(kKeyTile, shape.keys - t.key - t.count);
+  const i64 at = t.key * shape.features;
   copy_rows(head.k + at, shape.features, t.count, shape.size, s.k, shape.deep, shape.scale * kLog2e);
   copy_rows(head.v + at, shape.features, t.count, shape.size, s.v, shape.deep, 1.f);
-  fetch_rows(head.k + next, rows, shape), fetch_rows(head.v + next, rows, shape);
 }
 
 // y and lse of a tile of queries.
@@ -150,22 +154,36 @@ static void finish(const Queries& x, const Shape& shape, const Head& head) {
   }
 }
 
-static void attend_block(const State& s, const Shape& shape, const Head& head, const AttentionMask& mask, i64 first, i64 count) {
+// A tile of keys by all tiles of queries that see it.
+static void attend_keys(const State& s, const Shape& shape, const Head& head, Queries* tiles, i64 used, const KeyTile& t, Prefetch* after) {
+  Panels panels[kTiles];
+  i64 steps = 0;
+  for (i64 i = 0; i < used; ++i) {
+    panels[i] = seen(tiles[i], t);
+    steps += panels[i].count();
+  }
+  if (steps == 0) return;
+  Pace pace{Prefetch(shape), after};
+  const i64 next = (t.key + t.count) * shape.features, rows = smaller(kKeyTile, shape.keys - t.key - t.count);
+  pace.keys.add(head.k + next, rows), pace.keys.add(head.v + next, rows);
+  pace.keys.pace(steps);
+  copy_keys(s, shape, head, t);
+  for (i64 i = 0; i < used; ++i) {
+    if (!panels[i].none()) add_keys(s, shape, tiles[i], t, panels[i], pace);
+  }
+}
+
+static void attend_block(const State& s, const Shape& shape, const Head& head, const AttentionMask& mask, i64 first, i64 count, Prefetch& after) {
   Queries tiles[kTiles];
   const i64 used = ceil_div(count, kWide);
-  fetch_rows(head.q + first * shape.features, count, shape);
   for (i64 i = 0; i < used; ++i) tiles[i].start(s, shape, head, mask, first, i * kWide, smaller(kWide, count - i * kWide));
+  if (head.y) after.add(head.y + first * shape.features, count);
+  after.pace(last_steps(count));
   for (i64 key = 0; key < shape.keys && key <= mask.limit(first + count - 1); key += kKeyTile) {
     const KeyTile t(mask, key, smaller(kKeyTile, shape.keys - key));
-    bool copied = false;
-    for (i64 i = 0; i < used; ++i) {
-      const Panels p = seen(tiles[i], t);
-      if (p.none()) continue;
-      if (!copied) copy_keys(s, shape, head, t);
-      copied = true;
-      add_keys(s, shape, tiles[i], t, p);
-    }
+    attend_keys(s, shape, head, tiles, used, t, key + kKeyTile > mask.limit(first) ? &after : nullptr);
   }
+  after.rest();
   for (i64 i = 0; i < used; ++i) finish(tiles[i], shape, head);
 }
 
@@ -180,13 +198,34 @@ static AttentionMask mask_of(const Call& c, const Shape& shape, i64 row) {
   return {c.in<i32>(3) + row * shape.queries, c.in<i32>(4) + row * shape.keys, *c.in<i32>(5)};
 }
 
+// Queries of one head.
+struct Task {
+  i64 row, head, first, count;
+  Task(const Shape& s, i64 heads, i64 index) {  // the last queries see most: they go first
+    const i64 block = ceil_div(s.queries, kQueries) - 1 - index / heads;
+    row = index % heads / s.heads, head = index % s.heads;
+    first = block * kQueries, count = smaller(kQueries, s.queries - first);
+  }
+};
+
+// What a task begins with.
+static void ask_for(Prefetch& ahead, const Shape& shape, const Head& head, const AttentionMask& mask, const Task& t) {
+  const i64 tile = mask.first_seen(t.first, shape.keys) / kKeyTile * kKeyTile, keys = smaller(kKeyTile, shape.keys - tile);
+  ahead.add(head.q + t.first * shape.features, t.count);
+  ahead.add(head.k + tile * shape.features, keys), ahead.add(head.v + tile * shape.features, keys);
+}
+
 static void run_tiles(const Call& c, const Shape& shape) {
-  const i64 blocks = ceil_div(shape.queries, kQueries), heads = c.dim(0, 0) * shape.heads;
-  c.parallel(heads * blocks, [&](i64 task, i32 worker) {
-    const i64 block = blocks - 1 - task / heads, row = task % heads / shape.heads;  // the last queries see most: they go first
-    const i64 first = block * kQueries, count = smaller(kQueries, shape.queries - first);
+  const i64 heads = c.dim(0, 0) * shape.heads, tasks = heads * ceil_div(shape.queries, kQueries);
+  c.parallel(tasks, [&](i64 index, i32 worker) {
+    const Task t(shape, heads, index);
     const State s(shape, reinterpret_cast<f32*>(c.scratch) + worker * State::floats(shape));
-    attend_block(s, shape, head_of(c, shape, row, task % shape.heads), mask_of(c, shape, row), first, count);
+    Prefetch after(shape);
+    if (index + c.threads() < tasks) {  // the likeliest
+      const Task next(shape, heads, index + c.threads());
+      ask_for(after, shape, head_of(c, shape, next.row, next.head), mask_of(c, shape, next.row), next);
+    }
+    attend_block(s, shape, head_of(c, shape, t.row, t.head), mask_of(c, shape, t.row), t.first, t.count, after);
   });
 }
 

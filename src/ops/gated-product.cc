@@ -1,5 +1,5 @@
-// gated_product: a ⊙ silu(b) ⊙ u, and its gradient. Bound by memory: on operands larger than the caches 57 % of update
-// bandwidth, the gradient 68 % (Zen 5, two threads): results go to memory that was not read before.
+// gated_product: a ⊙ silu(b) ⊙ u, and its gradient. Bound by memory: on operands larger than the caches 78–87 % of update bandwidth
+// on two Zen 5 cores (66–75 % on one), the gradient 76–80 %: results go to memory that was not read before.
 #include "../../native/lanes.h"
 
 namespace openmoe::OPENMOE_ISA {
@@ -10,7 +10,7 @@ constexpr i64 kTask = 16384;  // results of a task
 // f(place in u, place in a, place in b, lanes)
 template <class F> void each(const Call& c, bool around, F f) {
   const i64 N = c.dim(1, 0), width = c.dim(1, 1), per_task = larger<i64>(1, kTask / larger<i64>(1, width));
-  c.parallel(ceil_div(N, per_task), [&](i64 task, i32) {
+  c.parallel(ceil_div(N, per_task), [=](i64 task, i32) {
     for (i64 n = task * per_task; n < smaller(N, (task + 1) * per_task); ++n) {
       const i64 at = n * width;
       each_lanes(width, around, [&](i64 d, auto lanes) { f(at + d, 2 * at + d, 2 * at + width + d, lanes); });
@@ -22,7 +22,7 @@ template <class F> void each(const Call& c, bool around, F f) {
 template <class X, class Y> void product(const Call& c) {
   const X *g = c.in<X>(0), *u = c.in<X>(1);
   Y* y = c.out<Y>(0);
-  each(c, goes_around(c, 0, c.dim(1, 1)), [&](i64 at, i64 a, i64 b, auto n) {
+  each(c, goes_around(c, 0, c.dim(1, 1)), [=](i64 at, i64 a, i64 b, auto n) {
     const vf gate = fetch(g + b, n);
     put(y + at, fetch(g + a, n) * (gate * vsigmoid(gate)) * fetch(u + at, n), n);
   });
@@ -32,7 +32,7 @@ template <class X, class Y> void gradient(const Call& c) {
   const X *g = c.in<X>(0), *u = c.in<X>(1);
   const Y* dy = c.in<Y>(2);
   X *dg = c.out<X>(0), *du = c.out<X>(1);
-  each(c, goes_around(c, dg ? 0 : 1, c.dim(1, 1)), [&](i64 at, i64 a, i64 b, auto n) {
+  each(c, goes_around(c, dg ? 0 : 1, c.dim(1, 1)), [=](i64 at, i64 a, i64 b, auto n) {
     const vf left = fetch(g + a, n), gate = fetch(g + b, n), up = fetch(u + at, n), out = fetch(dy + at, n);
     const vf s = vsigmoid(gate), silu = gate * s, both = out * up;
     if (dg) {

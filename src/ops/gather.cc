@@ -13,6 +13,10 @@ constexpr i64 kRanges = 64;  // of target rows
 inline void copy_row(const f32* x, f32* y, i64 width, bool around) {
   each_lanes(width, around, [&](i64 d, auto lanes) { put(y + d, get(x + d, lanes), lanes); });
 }
+// Rows in any order begin where nothing foresees it.
+inline void fetch_row(const f32* x, i64 width) {
+  for (i64 d = 0; d < width; d += 16) __builtin_prefetch(x + d);
+}
 inline i64 rows_of(const Call& c) { return c.outs[0].dims[0]; }
 inline i64 range_of(const Call& c) { return larger<i64>(ceil_div(rows_of(c), kRanges), 1); }
 // Where each range begins among the sorted places of indices, those places, and whether a row has been written.
@@ -31,7 +35,7 @@ KERNEL(gather) {
   const i32* indices = c.in<i32>(1);
   f32* y = c.out<f32>(0);
   const bool around = goes_around(c, 0, width);
-  c.parallel(ceil_div(n, kRows), [&](i64 task, i32) {
+  c.parallel(ceil_div(n, kRows), [=](i64 task, i32) {
     for (i64 i = task * kRows; i < smaller(n, (task + 1) * kRows); ++i)
       copy_row(x + smaller<i64>(rows - 1, larger<i64>(0, indices[i])) * width, y + i * width, width, around);
     settle(around);
@@ -58,12 +62,13 @@ KERNEL_WITH_SCRATCH(scatter_add, gather_detail::scratch) {
     if (inside(i)) sorted[begin[indices[i] / range]++] = static_cast<i32>(i);  // begin[r] is then where range r + 1 begins
 
   const bool around = goes_around(c, 0, width);
-  c.parallel(ceil_div(rows, range), [&](i64 task, i32) {
+  c.parallel(ceil_div(rows, range), [=](i64 task, i32) {
     const i64 first = task * range, last = smaller(rows, first + range);
     __builtin_memset(written + first, 0, static_cast<size_t>(last - first));
     for (i64 at = task == 0 ? 0 : begin[task - 1]; at < begin[task]; ++at) {
       const i64 i = sorted[at], row = indices[i];
       f32* to = y + row * width;
+      if (at + 1 < begin[task]) fetch_row(x + sorted[at + 1] * width, width);
       if (!written[row]) copy_row(x + i * width, to, width, false);
       else each_lanes(width, [&](i64 d, auto lanes) { add_to(to + d, get(x + i * width + d, lanes), lanes); });
       written[row] = 1;

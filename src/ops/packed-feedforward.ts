@@ -62,6 +62,7 @@ rules(feedforwardOp, {
         ['uneven, one empty', 13, [5, 0, 7]],
         ['sizes beyond the rows', 3, [-4, 2, 99]],
         ['no rows', 0, [0, 0, 0]],
+        ['few and many', 30, [9, 19, 2]],
       ] as const
     ).map(([about, rows, sizes]) => ({
       about: `${about}, ${bits} bits`,

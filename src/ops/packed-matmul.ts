@@ -35,7 +35,7 @@ rules(matmulOp, {
     }
   },
   cases: PACKED_BITS.flatMap((bits) =>
-    ([1, 7] as const).map((rows) => ({
+    ([1, 7, 11, 19] as const).map((rows) => ({
       about: `${rows} rows, ${bits} bits`,
       inputs: { x: f(rows, 70), w: packedFill({ bits, matrices: [1, 70, 53], sections: 1 }) },
       attrs: { bits, features: 53 },

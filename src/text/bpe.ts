@@ -35,11 +35,13 @@ const hashPair = (a: number, b: number): number => {
 export interface MergerOptions {
   /** Receives, by what it makes, the merge that was possible last; then a text is never cut into words. */
   readonly offered?: Map<number, Merge> | undefined;
+  /** Ids that text begins as: one that merges make, too, has no single first and last symbol. */
+  readonly symbols?: ReadonlySet<number>;
 }
 
-export function merger(merges: readonly Merge[], { offered }: MergerOptions = {}): Merger {
+export function merger(merges: readonly Merge[], { offered, symbols: begin }: MergerOptions = {}): Merger {
   const table = pairTable(merges);
-  const crossing = offered ? undefined : crossings(merges);
+  const crossing = offered || merges.some((m) => begin?.has(m.into)) ? undefined : crossings(merges);
   const mergeWord = wordMerger(table, merges, offered);
   const cache = wordCache();
   return {

@@ -2,8 +2,8 @@
 import { damaged } from './sentencepiece-model.ts';
 
 export interface Charsmap {
-  /** The longest rule that begins at `at`: length of what it replaces, 0 when none does. The replacement is `bytes[from, to)`. */
-  match(text: Uint8Array, at: number, end: number): number;
+  /** The longest rule (or the shortest) that begins at `at`: length of what it replaces, 0 when none does. The replacement is `bytes[from, to)`. */
+  match(text: Uint8Array, at: number, end: number, which?: 'longest' | 'shortest'): number;
   readonly bytes: Uint8Array;
   /** Of the last match. */
   from: number;
@@ -31,7 +31,7 @@ function charsmap(units: Uint32Array, bytes: Uint8Array): Charsmap {
     bytes,
     from: 0,
     to: 0,
-    match(text, at, end) {
+    match(text, at, end, which = 'longest') {
       let node = root;
       let longest = 0;
       let value = 0;
@@ -44,6 +44,7 @@ function charsmap(units: Uint32Array, bytes: Uint8Array): Charsmap {
         if (!hasLeaf(unit) || node >>> 0 >= units.length) continue;
         longest = i + 1 - at;
         value = valueOf(units[node]!);
+        if (which === 'shortest') break;
       }
       if (longest === 0) return 0;
       this.from = Math.min(value, bytes.length);

@@ -14,9 +14,14 @@ const DROPPED =
 /** A full-width tilde is another character than a tilde in Japanese. */
 const KEPT = '\uff5e';
 
+/** Made once: it takes a second. */
+const maps = new Map<NormalizationName, Uint8Array>();
+
 /** The map that replaces the longest rule at each place; empty for `identity`. Unicode's version is that of the JavaScript engine. */
 export function charsmapOf(name: NormalizationName): Uint8Array {
-  return name === 'identity' ? new Uint8Array(0) : compile(rulesOf(name));
+  const map = maps.get(name) ?? (name === 'identity' ? new Uint8Array(0) : compile(rulesOf(name)));
+  maps.set(name, map);
+  return map;
 }
 
 /** What each sequence becomes. */
@@ -42,9 +47,10 @@ function compatibilityRules(): Map<string, string> {
   const sources = new Map<string, string[]>();
   for (const c of codePoints()) {
     const [composed, apart] = [c.normalize('NFKC'), c.normalize('NFKD')];
+    if (composed === c && apart === c) continue;
     if (composed !== c) rules.set(c, composed);
     if (Array.from(apart).length > 1) decomposed.add(apart);
-    else if (apart !== c) sources.set(apart, [...(sources.get(apart) ?? []), c]);
+    else sources.set(apart, [...(sources.get(apart) ?? []), c]);
   }
   for (const apart of decomposed) {
     const composed = apart.normalize('NFKC');
@@ -73,22 +79,33 @@ const CHEROKEE = /\p{Script=Cherokee}/u;
 
 /** Rules without those that shorter rules, the longest first at each place, make as well. */
 function necessary(rules: ReadonlyMap<string, string>): Map<string, string> {
-  const measured = Array.from(rules, ([from, to]) => ({ from, to, characters: Array.from(from) }));
+  const byLength: [from: string, to: string, ends: readonly number[]][][] = [];
+  for (const [from, to] of rules) {
+    const ends = endsOf(from);
+    (byLength[ends.length] ??= []).push([from, to, ends]);
+  }
   const kept = new Map<string, string>();
-  for (const { from, to, characters } of measured.sort((a, b) => a.characters.length - b.characters.length))
-    if (characters.length === 1 || applied(kept, characters, characters.length - 1) !== to) kept.set(from, to);
+  for (const [from, to, ends] of byLength.flat()) if (ends.length === 1 || applied(kept, from, ends) !== to) kept.set(from, to);
   return kept;
 }
 
-function applied(rules: ReadonlyMap<string, string>, characters: readonly string[], longest: number): string {
-  let text = '';
-  for (let i = 0; i < characters.length;) {
-    let length = Math.min(longest, characters.length - i);
-    while (length > 0 && !rules.has(characters.slice(i, i + length).join(''))) length--;
-    text += length > 0 ? rules.get(characters.slice(i, i + length).join(''))! : characters[i]!;
-    i += Math.max(1, length);
+/** Where each character of a text ends. */
+function endsOf(text: string): number[] {
+  const ends: number[] = [];
+  for (let i = 0; i < text.length;) ends.push((i += text.codePointAt(i)! > 0xffff ? 2 : 1));
+  return ends;
+}
+
+/** What rules that are shorter than a text make of it; its characters end at `ends`. */
+function applied(rules: ReadonlyMap<string, string>, text: string, ends: readonly number[]): string {
+  let made = '';
+  for (let i = 0, from = 0; i < ends.length; from = ends[i++]!) {
+    let last = Math.min(i + ends.length - 1, ends.length) - 1;
+    while (last >= i && !rules.has(text.slice(from, ends[last]))) last--;
+    made += last >= i ? rules.get(text.slice(from, ends[last]))! : text.slice(from, ends[i]);
+    i = Math.max(i, last);
   }
-  return text;
+  return made;
 }
 
 /** The length of a double array, the array, and what replaces, each text with a zero byte at its end. */

@@ -234,10 +234,12 @@ describe('tokenizer.json', () => {
   test('loads back to the same tokenizer, from merges in either way of writing', () => {
     const old = json();
     old['model'].merges = old['model'].merges.map((m: string[]) => m.join(' '));
-    for (const document of [json(), old]) {
+    const untyped = json();
+    delete untyped['model'].type;
+    for (const document of [json(), old, untyped]) {
       const loaded = loadTokenizer(document);
       expect(loaded.encode(corpus[0]!)).toEqual(tokenizer.encode(corpus[0]!));
-      expect(JSON.stringify(loaded)).toBe(JSON.stringify(tokenizer));
+      expect(JSON.stringify(loaded)).toBe(JSON.stringify(document));
     }
   });
 
@@ -246,21 +248,17 @@ describe('tokenizer.json', () => {
     model: { type: string; vocab: Record<string, number>; merges: unknown[] };
     normalizer: unknown;
     pre_tokenizer: { type: string };
-    added_tokens: { id: number; content: string }[];
   }
   const damages: Record<string, (j: Damageable) => unknown> = {
     'not an object': () => 7,
     'another model': (j) => ((j.model.type = 'Unigram'), j),
-    'a normalizer': (j) => ((j.normalizer = { type: 'NFC' }), j),
+    'an unknown normalizer': (j) => ((j.normalizer = { type: 'NFX' }), j),
     'another pre-tokenizer': (j) => ((j.pre_tokenizer.type = 'Metaspace'), j),
     'a missing byte': (j) => (delete j.model.vocab['!'], j),
+    'an id beyond all': (j) => ((j.model.vocab['!'] = 2 ** 40), j),
     'an id twice': (j) => ((j.model.vocab['!'] = 7), j),
-    'an id too large': (j) => ((j.model.vocab['!'] = 3000), j),
-    'a character of no byte': (j) => ((j.model.vocab['漢'] = 3000), j),
     'a merge of nothing': (j) => (j.model.merges.push(['zzz', 'qqq']), j),
     'a half merge': (j) => (j.model.merges.push('zzz'), j),
-    'other specials': (j) => ((j.added_tokens[1]!.content = '<eos>'), j),
-    'more specials': (j) => (j.added_tokens.push({ id: 3000, content: '<mask>' }), j),
   };
   test.each(Object.entries(damages))('%s is refused with a code', (_, damage) => {
     const document = damage(json() as unknown as Damageable);

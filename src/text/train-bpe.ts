@@ -1,8 +1,7 @@
 /** Training of a byte-level BPE: words of GPT-2's pattern, merged from their bytes on. */
 import { EXIT, UserError } from '../base/index.ts';
 import { breathing } from './breathe.ts';
-import type { Merge } from './merges.ts';
-import { type ByteLevelTokenizer, SPECIALS, tokenizer } from './tokenizer.ts';
+import { type ByteLevelTokenizer, type Merge, SPECIALS, tokenizer } from './byte-level.ts';
 import { pairLearner, type PairWords } from './training/pair-learner.ts';
 import { words } from './words.ts';
 

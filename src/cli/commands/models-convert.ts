@@ -7,6 +7,7 @@ import {
   openCheckpoint,
   OUT_TYPES,
   SCHEME_NAMES,
+  SHARD_BYTES,
   writeFolder,
 } from '../../checkpoints/index.ts';
 import { openProgress } from '../byte-progress.ts';
@@ -42,7 +43,9 @@ export const convert = command({
     const progress = openProgress(terminal, formatBytes);
     try {
       const watching = { signal, onProgress: progress.show };
-      const written = await writeFolder(args.out, (out) => convertModel(checkpoint, files, { ...flags, out, watching }));
+      const written = await writeFolder(args.out, (out) =>
+        convertModel(checkpoint, files, { names: flags.names, type: flags.dtype, shardBytes: SHARD_BYTES, out, watching }),
+      );
       progress.close();
       for (const [name, count] of written.overflowed)
         terminal.say(`warning: ${name}: ${count} weights are too large for ${flags.dtype} and became infinite`);

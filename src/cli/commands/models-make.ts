@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { EXIT, formatBytes, formatDuration, type Problem, UserError } from '../../base/index.ts';
-import { BASE_SIZE, type Formula, makeFormula, OUT_TYPES, readFormula, writeFolder } from '../../checkpoints/index.ts';
+import { BASE_SIZE, type Formula, makeFormula, OUT_TYPES, readFormula, SHARD_BYTES, writeFolder } from '../../checkpoints/index.ts';
 import { openProgress } from '../byte-progress.ts';
 import { command, type Group, parseText, parseWord, required, value, valueOr } from '../command.ts';
 import { shownPath } from '../surroundings.ts';
@@ -33,7 +33,7 @@ const formula = command({
     try {
       const watching = { signal, onProgress: progress.show, onValues };
       const written = await writeFolder(path, async (out) => {
-        const result = await makeFormula(of, { out, dtype, place: spec ?? 'OpenMoE-Base', watching });
+        const result = await makeFormula(of, { out, type: dtype, shardBytes: SHARD_BYTES, place: spec ?? 'OpenMoE-Base', watching });
         checkSums(sums, made, spec ?? '');
         return result;
       });

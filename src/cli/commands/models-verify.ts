@@ -8,6 +8,7 @@ import { examine } from '../../checkpoints/index.ts';
 import { openProgress } from '../byte-progress.ts';
 import { type Answer, command, required } from '../command.ts';
 import { MODEL } from '../model-reference.ts';
+import { tokenizerBeside } from '../reading-model.ts';
 import { openModel, type OpenedModel } from '../opened-model.ts';
 
 export const verify = command({
@@ -22,7 +23,7 @@ export const verify = command({
     const progress = openProgress(terminal, formatCount);
     try {
       const hashes = await hashProblems(opened, signal);
-      const problems = [...hashes.problems];
+      const problems = [...hashes.problems, ...(await tokenizerProblems(opened))];
       let elements = 0;
       for await (const t of examine(opened.tensors(), { signal, onProgress: progress.show })) {
         elements += t.elements;
@@ -72,6 +73,17 @@ async function hashProblems(
       problems.push({ message: `${shard} has other content than its hash says`, place: join(path, shard) });
   }
   return { files, problems };
+}
+
+/** The tokenizer is read too: it may be damaged, or have ids beyond the embedding. */
+async function tokenizerProblems({ checkpoint }: OpenedModel): Promise<readonly Problem[]> {
+  try {
+    if (checkpoint) await tokenizerBeside(checkpoint);
+    return [];
+  } catch (error) {
+    if (error instanceof UserError) return error.problems;
+    throw error;
+  }
 }
 
 async function sha256(path: string, signal: AbortSignal): Promise<string> {

@@ -80,7 +80,7 @@ function spansOf(numbers: Float64Array): readonly Span[] {
 }
 
 /** Programs that take less run on the calling thread: to hand one over and hear of its end takes up to 0.25 ms. */
-const SHORT_MS = 4;
+const SHORT_MS = 10;
 /** But the event loop gets its turn this often. */
 const TURN_MS = 8;
 

@@ -9,6 +9,7 @@ import { domainDropsChart, quarterRate } from './domain-drops.ts';
 import { domainLossChart } from './domain-loss.ts';
 import { dropsChart } from './drops.ts';
 import { earlyChart } from './early.ts';
+import { fertilityChart } from './fertility.ts';
 import { intervalsChart } from './intervals.ts';
 import { layeredDropsChart } from './layered-drops.ts';
 import { loadChart } from './load.ts';
@@ -42,6 +43,20 @@ const CHARTS: Readonly<Record<string, Chart>> = {
   }),
   'loss before the first step': lossChart({ training: [], validation: [], baselines: input.baselines }),
   'domain loss': domainLossChart([{ step: 1, byDomain: { [HOSTILE]: 4, plain: 3 } }]),
+  fertility: fertilityChart([
+    {
+      tokenizer: HOSTILE,
+      domain: HOSTILE,
+      language: '',
+      fertility: { documents: 1, bytes: 40, words: 8, tokens: 10, unknown: 1, byteFallback: 0 },
+    },
+    {
+      tokenizer: 'b',
+      domain: 'x',
+      language: 'de',
+      fertility: { documents: 1, bytes: 1, words: 0, tokens: 0, unknown: 0, byteFallback: 0 },
+    },
+  ]),
   load: loadChart(records.at(-1)!.layers.map((layer) => layerLoad(records.at(-1)!, layer))),
   'load over time': loadOverTimeChart(3, steps),
   'dropped over time': droppedOverTimeChart(layers),

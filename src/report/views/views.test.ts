@@ -7,6 +7,7 @@ import { favourite } from './favourite.ts';
 import { loadView } from './load.ts';
 import { occurrencesOf, spread } from './occurrences.ts';
 import { tokenView } from './token.ts';
+import { tokenizersView } from './tokenizers.ts';
 import type { View } from './view.ts';
 
 const record = syntheticRecords({ domains: 3, sequences: 8, length: 64, seed: 1, experts: 8 }).at(-1)!;
@@ -15,6 +16,18 @@ const VIEWS: Readonly<Record<string, View>> = {
   load: loadView(record),
   drops: dropsView(record, 7),
   token: tokenView(record, [0, 1, 0, 5], looking),
+  tokenizers: tokenizersView(
+    ['a.json', 'b\u202e.model'].map((tokenizer, i) => ({
+      tokenizer,
+      domain: 'web',
+      language: 'de',
+      fertility: { documents: 1, bytes: 40, words: 8, tokens: 10 * i, unknown: i, byteFallback: 0 },
+    })),
+    [
+      { tokenizer: 'a.json', pieces: 100, used: 50 },
+      { tokenizer: 'b\u202e.model', pieces: 10, used: 1 },
+    ],
+  ),
 };
 
 /** Two sequences of three tokens, one layer, top-1 of 4 experts. */

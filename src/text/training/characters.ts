@@ -1,5 +1,5 @@
 /** The characters that a vocabulary must have, and what decides which of them may stand together in a piece. */
-import { BOUNDARY } from './counts.ts';
+import { RESERVED } from './counts.ts';
 import type { TrainerOptions } from './options.ts';
 import { scriptOf } from './scripts.ts';
 
@@ -33,7 +33,7 @@ export function alphabetOf(words: ReadonlyMap<string, number>, options: TrainerO
   for (const [code, count] of inOrder) {
     if (!required.has(code) && Math.fround(covered / all) >= wanted) break;
     covered += count;
-    if (code !== BOUNDARY.codePointAt(0)) chosen.push([code, count]);
+    if (code !== RESERVED.codePointAt(0)) chosen.push([code, count]);
   }
   return describe(chosen, options);
 }
@@ -82,6 +82,16 @@ export function pieceRule(
       script = own;
     }
     return blanks(text, from, to, blank);
+  };
+}
+
+/** Whether no piece can hold both of two neighbours; a blank, and marks that take the script of what is before them, are with whatever stands there. */
+export function parted({ scripts, digits, blank }: Alphabet, { splitByUnicodeScript, splitDigits }: TrainerOptions) {
+  return (a: number, b: number): boolean => {
+    if (a <= UNKNOWN || b <= UNKNOWN || (splitDigits && (digits[a] || digits[b]))) return true;
+    if (!splitByUnicodeScript || a === blank || b === blank) return false;
+    const [first, second] = [scripts[a]!, scripts[b]!];
+    return first >= 0 && second >= 0 && first !== second && first !== INHERITED && second !== INHERITED;
   };
 }
 

@@ -2,18 +2,24 @@
 import { metaPieces } from './meta-pieces.ts';
 import type { TrainerOptions } from './options.ts';
 
-/** Stands for a meta piece that was written out in the text; no piece reaches over it. */
-export const BOUNDARY = '\t';
-/** Reserved by SentencePiece's trainer: lines that hold it are passed over. */
-const RESERVED = '\u2585';
+/**
+ * Stands for a meta piece that was written out in the text, and is never in an alphabet: no piece reaches over it.
+ * SentencePiece's trainer reserves it: lines that hold it are passed over.
+ */
+export const RESERVED = '\u2585';
 /** V8 lets a slice of this length or more keep the whole text that it was cut from. */
 const SLICE = 13;
 
-export interface WordCounter {
-  /** Counts the lines of a text. */
-  add(text: string): void;
+export interface CountedWords {
   /** Words with a blank for SentencePiece's ▁. */
   readonly counts: ReadonlyMap<string, number>;
+  /** How often a word was the last of its line; nothing for those that never were. */
+  readonly last: ReadonlyMap<string, number>;
+}
+
+export interface WordCounter extends CountedWords {
+  /** Counts the lines of a text. */
+  add(text: string): void;
   /** Lines counted, and lines passed over because they are too long or hold U+2585. */
   readonly lines: number;
   readonly skipped: number;
@@ -21,15 +27,16 @@ export interface WordCounter {
 
 /** `normalize`: a line → the line that pieces are found in, blanks as `▁`. */
 export function wordCounter(options: TrainerOptions, normalize: (line: string) => string): WordCounter {
-  const counts = new Map<string, number>();
+  const [counts, last] = [new Map<string, number>(), new Map<string, number>()];
   const [words, meta] = [wordPattern(options), metaPattern(options)];
   let [lines, skipped] = [0, 0];
-  const count = (word: string): void => {
-    const known = counts.get(word);
-    counts.set(known === undefined && word.length >= SLICE ? copyOf(word) : word, (known ?? 0) + 1);
+  const count = (of: Map<string, number>, word: string): void => {
+    const known = of.get(word);
+    of.set(known === undefined && word.length >= SLICE ? copyOf(word) : word, (known ?? 0) + 1);
   };
   return {
     counts,
+    last,
     get lines() {
       return lines;
     },
@@ -44,9 +51,10 @@ export function wordCounter(options: TrainerOptions, normalize: (line: string) =
           continue;
         }
         lines++;
-        const normal = normalize(line.toWellFormed()).replaceAll('\u2581', ' ').replaceAll(meta, BOUNDARY);
-        if (!options.splitByWhitespace) count(normal);
-        else for (const word of normal.match(words) ?? []) count(word);
+        const normal = normalize(line).replaceAll('\u2581', ' ').replaceAll(meta, RESERVED);
+        const found = options.splitByWhitespace ? (normal.match(words) ?? []) : [normal];
+        for (const word of found) count(counts, word);
+        if (found.length > 0) count(last, found.at(-1)!);
       }
     },
   };

@@ -1,6 +1,6 @@
 /** Seed pieces of Unigram: the frequent substrings of words, and the lattice of all places where they stand. */
 import { type Alphabet, FIRST, pieceRule } from './characters.ts';
-import type { Corpus } from './corpus.ts';
+import { type Corpus, SEVERAL } from './corpus.ts';
 import type { Lattice, Pieces } from './lattice.ts';
 import type { TrainerOptions } from './options.ts';
 import { type Suffixes, sortSuffixes } from './suffixes.ts';
@@ -48,24 +48,37 @@ export async function seedPieces(
   return { lattice: { ...corpus, ...nodes }, seeds: { count, singles, places, lengths }, weights };
 }
 
-/** Every substring of two characters or more that ends differently somewhere, or is the end of a word, occurs twice, and may be a piece. */
+/** Every substring of two characters or more that occurs twice, is not always followed by the same, and may be a piece. */
 function candidates(
-  { text, starts, counts }: Corpus,
+  corpus: Corpus,
   { order, shared, left }: Suffixes,
   allowed: (text: Int32Array, from: number, to: number) => boolean,
 ): Candidates {
-  const total = occurrences(text.length, { starts, counts, order });
+  const { text, follows } = corpus;
+  const partOf = partsByPosition(corpus);
+  const total = occurrences(corpus, order, partOf);
   const out = growing();
   // Open runs of suffixes, each deeper than the one below it.
   const [begins, depths] = [[0], [0]];
+  /** Whether what begins the suffixes of a run goes on in more than one way. Those that it ends are sorted before those that it does not. */
+  const branches = (begin: number, end: number, depth: number): boolean => {
+    if (left[order[end - 1]!]! > depth) return true;
+    const first = follows[partOf[order[begin]!]!]!;
+    for (let k = begin; k < end; k++) {
+      const next = follows[partOf[order[k]!]!]!;
+      if (next === SEVERAL || next !== first || left[order[k]!]! > depth) return true;
+    }
+    return false;
+  };
   const close = (end: number, depth: number, begin: number): void => {
     const count = total[end]! - total[begin]!;
     const at = order[begin]!;
-    if (depth >= 2 && count >= 2 && allowed(text, at, at + depth)) out.push({ from: begin, to: end, length: depth, score: count * depth });
+    if (depth >= 2 && count >= 2 && allowed(text, at, at + depth) && branches(begin, end, depth))
+      out.push({ from: begin, to: end, length: depth, score: count * depth });
   };
   for (let k = 0; k < order.length; k++) {
     const next = k + 1 < order.length ? shared[k + 1]! : 0;
-    // A word's end that nothing else shares is a run of its own.
+    // The end of a part that nothing else shares is a run of its own.
     const whole = left[order[k]!]!;
     if (whole > next && whole > depths.at(-1)!) close(k + 1, whole, k);
     let begin = k;
@@ -81,15 +94,16 @@ function candidates(
   return out.done();
 }
 
-/** Occurrences of the first k suffixes: a suffix occurs as often as its word. */
-function occurrences(
-  length: number,
-  { starts, counts, order }: { starts: Int32Array; counts: Float64Array; order: Int32Array },
-): Float64Array {
-  const wordOf = new Int32Array(length);
-  for (let w = 0; w < counts.length; w++) wordOf.fill(w, starts[w]!, starts[w + 1]!);
+function partsByPosition({ text, starts, counts }: Corpus): Int32Array {
+  const partOf = new Int32Array(text.length);
+  for (let p = 0; p < counts.length; p++) partOf.fill(p, starts[p]!, starts[p + 1]!);
+  return partOf;
+}
+
+/** Occurrences of the first k suffixes: a suffix occurs as often as its part. */
+function occurrences({ counts }: Corpus, order: Int32Array, partOf: Int32Array): Float64Array {
   const total = new Float64Array(order.length + 1);
-  for (let k = 0; k < order.length; k++) total[k + 1] = total[k]! + counts[wordOf[order[k]!]!]!;
+  for (let k = 0; k < order.length; k++) total[k + 1] = total[k]! + counts[partOf[order[k]!]!]!;
   return total;
 }
 
@@ -154,7 +168,7 @@ function latticeNodes(
 ): Pick<Lattice, 'nodes' | 'ids' | 'lengths'> {
   const opening = byBegin(found, chosen, order.length);
   const nodes = new Int32Array(text.length + 1);
-  sweep(order, { found, chosen, ...opening }, (k, stack, depth) => (nodes[order[k]! + 1] = depth));
+  sweep(order, { found, chosen, ...opening }, (k, _, depth) => (nodes[order[k]! + 1] = depth));
   for (let i = 0; i < text.length; i++) nodes[i + 1]! += nodes[i]! + (text[i]! > 0 ? 1 : 0);
   const count = nodes[text.length]!;
   const ids = new Int32Array(count);

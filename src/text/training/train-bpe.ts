@@ -1,7 +1,8 @@
 /** Training of a SentencePiece BPE: pairs of characters and pieces inside words, merged where one piece may hold both. */
 import { breathing } from '../breathe.ts';
-import { type Alphabet, FIRST, pieceRule, UNKNOWN } from './characters.ts';
+import { type Alphabet, FIRST, pieceRule } from './characters.ts';
 import { layOut } from './corpus.ts';
+import type { CountedWords } from './counts.ts';
 import { type PieceNeeds, type ScoredPiece, tooSmall } from './needs.ts';
 import { pairLearner, type PairWords } from './pair-learner.ts';
 
@@ -10,14 +11,14 @@ import { pairLearner, type PairWords } from './pair-learner.ts';
  * Throws UserError E_TOKENIZER_SIZE when the alphabet does not fit; the reason of `signal` when it aborts.
  */
 export async function trainPairs(
-  words: ReadonlyMap<string, number>,
+  words: CountedWords,
   alphabet: Alphabet,
   { options, most, signal, onProgress }: PieceNeeds,
 ): Promise<ScoredPiece[]> {
   const characters = alphabet.characters.slice(FIRST);
   if (characters.length > most) throw tooSmall(characters.length, most);
   const breathe = breathing(signal);
-  const { text, starts, counts } = layOut(words, alphabet);
+  const { text, starts, counts } = layOut(words, alphabet, options);
   await breathe();
   // A word ends before its END.
   const lengths = Int32Array.from(counts, (_, w) => starts[w + 1]! - starts[w]! - 1);
@@ -39,7 +40,6 @@ function symbolStrings({ characters }: Alphabet, allowed: (text: Int32Array, fro
     texts: (): string[] => texts.slice(characters.length),
     vocabulary: {
       joins(left: number, right: number): boolean {
-        if (left === UNKNOWN || right === UNKNOWN) return false;
         const [a, b] = [symbols[left]!, symbols[right]!];
         if (a.length + b.length > scratch.length) scratch = new Int32Array(2 * (a.length + b.length));
         scratch.set(a);

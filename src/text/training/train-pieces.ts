@@ -28,6 +28,12 @@ export interface TrainedPieces {
   readonly words: number;
 }
 
+interface Training {
+  readonly options: TrainerOptions;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: PieceProgress) => void;
+}
+
 /**
  * Trains as SentencePiece does, on one thread; the same texts give the same model. Lines are what SentencePiece calls sentences.
  * Throws UserErrors E_TOKENIZER_SYMBOL, E_TOKENIZER_SIZE (too small for the alphabet, or too large for the text), E_TOKENIZER_EMPTY (exit 2).
@@ -35,11 +41,7 @@ export interface TrainedPieces {
 export async function trainPieces(
   kind: 'unigram' | 'bpe',
   texts: Iterable<string> | AsyncIterable<string>,
-  {
-    options,
-    signal,
-    onProgress = () => {},
-  }: { options: TrainerOptions; signal?: AbortSignal; onProgress?: (progress: PieceProgress) => void },
+  { options, signal, onProgress = () => {} }: Training,
 ): Promise<TrainedPieces> {
   const meta = metaPieces(options);
   const normalizer = normalizerOf(options);
@@ -52,24 +54,38 @@ export async function trainPieces(
     if (await breathe()) onProgress({ phase: 'count', done: read });
   }
   const { counts, lines, skipped } = counter;
-  if (counts.size === 0)
-    throw new UserError('E_TOKENIZER_EMPTY', EXIT.usage, {
-      message: skipped > 0 ? `all ${skipped} lines are passed over` : 'there is no text to train on',
-      ...(skipped > 0 && { hint: `lines have more than ${options.maxSentenceLength} bytes: raise the maximal sentence length` }),
-    });
+  if (counts.size === 0) throw empty(skipped, options);
   const needs: PieceNeeds = {
     options,
-    most: options.vocabSize - meta.size,
+    most: Math.max(0, options.vocabSize - meta.size),
     signal,
     onProgress: (done) => onProgress({ phase: 'pieces', done }),
   };
-  const found = await (kind === 'unigram' ? trainUnigram : trainPairs)(counts, alphabetOf(counts, options), needs);
-  if (options.hardVocabLimit && found.length < needs.most)
+  const found = await (kind === 'unigram' ? trainUnigram : trainPairs)(counter, alphabetOf(counts, options), needs);
+  checkFound(found.length, needs.most, { options, meta });
+  return { model: assembled(kind, found, { options, meta, normalizer }), lines, skipped, words: counts.size };
+}
+
+const empty = (skipped: number, { maxSentenceLength }: TrainerOptions): UserError =>
+  new UserError('E_TOKENIZER_EMPTY', EXIT.usage, {
+    message: skipped > 0 ? `all ${skipped} lines are passed over` : 'there is no text to train on',
+    ...(skipped > 0 && { hint: `lines have more than ${maxSentenceLength} bytes: raise the maximal sentence length` }),
+  });
+
+type Meta = ReturnType<typeof metaPieces>;
+
+function checkFound(found: number, wanted: number, { options, meta }: { options: TrainerOptions; meta: Meta }): void {
+  const pieces = found + meta.size;
+  if (options.hardVocabLimit && found < wanted)
     throw new UserError('E_TOKENIZER_SIZE', EXIT.usage, {
-      message: `the text gives ${found.length + meta.size} pieces, not ${options.vocabSize}`,
+      message: `the text gives ${pieces} pieces, not ${options.vocabSize}`,
       hint: 'ask for fewer, give more text, or lift the hard limit',
     });
-  return { model: assembled(kind, found, { options, meta, normalizer }), lines, skipped, words: counts.size };
+  const beyond = [...meta].find(([id]) => id >= pieces);
+  if (beyond)
+    throw new UserError('E_TOKENIZER_SYMBOL', EXIT.usage, {
+      message: `${beyond[1].piece} has the id ${beyond[0]}, and there are only ${pieces} pieces`,
+    });
 }
 
 const normalizerOf = (options: TrainerOptions): NormalizerSpec => ({
@@ -99,7 +115,7 @@ const BLANK = 0x20;
 function assembled(
   kind: 'unigram' | 'bpe',
   found: readonly ScoredPiece[],
-  { options, meta, normalizer }: { options: TrainerOptions; meta: ReturnType<typeof metaPieces>; normalizer: NormalizerSpec },
+  { options, meta, normalizer }: { options: TrainerOptions; meta: Meta; normalizer: NormalizerSpec },
 ): SentencePieceModel {
   const rest = found.values();
   const pieces = Array.from({ length: found.length + meta.size }, (_, id) => {

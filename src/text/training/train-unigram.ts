@@ -2,6 +2,7 @@
 import { breathing } from '../breathe.ts';
 import { type Alphabet, FIRST } from './characters.ts';
 import { layOut } from './corpus.ts';
+import type { CountedWords } from './counts.ts';
 import { type Maximiser, maximiser } from './expectation-maximiser.ts';
 import { type PieceNeeds, type ScoredPiece, tooSmall } from './needs.ts';
 import { seedPieces } from './seeds.ts';
@@ -16,12 +17,12 @@ const PENALTY_STEP = 0.0001;
  * Throws UserError E_TOKENIZER_SIZE when the alphabet does not fit; the reason of `signal` when it aborts.
  */
 export async function trainUnigram(
-  words: ReadonlyMap<string, number>,
+  words: CountedWords,
   alphabet: Alphabet,
   { options, most, signal, onProgress }: PieceNeeds,
 ): Promise<ScoredPiece[]> {
   const breathe = breathing(signal);
-  const corpus = layOut(words, alphabet);
+  const corpus = layOut(words, alphabet, options);
   await breathe();
   const { lattice, seeds, weights } = await seedPieces(corpus, alphabet, { options, breathe });
   const model = maximiser(lattice, seeds, weights);

@@ -1,0 +1,3 @@
+/** Parts of a tokenizer.json, put together. */
+export { Schema, type TokenizerFile } from './schema.ts';
+export { pipelineTokenizer } from './tokenizer.ts';
