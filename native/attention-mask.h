@@ -27,6 +27,13 @@ struct AttentionMask {
 
   i32 limit(i64 query) const { return static_cast<i32>(query) + start; }
 
+  // Where the keys of the query's segment begin that end with the last one it may see.
+  i64 first_seen(i64 query, i64 keys) const {
+    i64 j = larger<i64>(0, smaller<i64>(keys - 1, limit(query)));
+    while (j > 0 && key_segments[j - 1] == query_segments[query]) --j;
+    return j;
+  }
+
   bool blind(i64 query, i64 keys) const {
     const i32 mine = query_segments[query];
     if (mine <= 0) return true;
@@ -42,7 +49,7 @@ struct QueryTile {
   alignas(64) i32 limit[kWide];
   alignas(64) i32 segment[kWide];
   i64 query, count;
-  Range segments;
+  Range segments, of_vector[kVectors];  // those of a vector of padding match no key's
 
   void start(const AttentionMask& mask, i64 first, i64 queries) {
     query = first, count = queries;
@@ -52,6 +59,10 @@ struct QueryTile {
       store(limit + i, lane_numbers() + mask.limit(first + i));
     }
     segments = range_of(segment, queries);
+    for (i64 j = 0; j < kVectors; ++j) {
+      const i64 lanes = smaller<i64>(kLanes, queries - j * kLanes);
+      of_vector[j] = lanes > 0 ? range_of(segment + j * kLanes, lanes) : Range{-1, -1};
+    }
   }
 };
 
@@ -78,17 +89,29 @@ inline Sight sight(const QueryTile& q, const KeyTile& k, i64 panel) {
   return mine.low == mine.high && theirs.low == theirs.high && key + kRows - 1 <= q.limit[0] ? Sight::all : Sight::some;
 }
 
-// Panels first … end − 1 of a tile of keys; those from `middle` on lie beyond what the first vector of queries may see.
+// May any query of vector j see any key of the panel?
+inline bool may_see(const QueryTile& q, int j, const KeyTile& k, i64 panel) {
+  const Range &mine = q.of_vector[j], &theirs = k.segments[panel];
+  return k.key + panel * kRows <= q.limit[(j + 1) * kLanes - 1] && mine.low <= theirs.high && theirs.low <= mine.high;
+}
+
+// Panels first … end − 1 of a tile of keys: only the first vector of queries may see those up to `both`, only the second those
+// from `late` on.
 struct Panels {
-  i64 first, middle, end;
+  i64 first, both, late, end;
   bool none() const { return first == end; }
+  i64 count() const { return end - first; }
+  // The vector that sees a panel alone, else the first.
+  i64 lane(i64 panel) const { return panel < late ? 0 : kLanes; }
+  bool alone(i64 panel) const { return panel < both || panel >= late; }
 };
 inline Panels seen(const QueryTile& q, const KeyTile& k) {
-  Panels p{0, 0, k.panels};
+  Panels p{0, 0, 0, k.panels};
   while (p.first < p.end && sight(q, k, p.first) == Sight::none) ++p.first;
   while (p.first < p.end && sight(q, k, p.end - 1) == Sight::none) --p.end;
-  p.middle = p.first;
-  while (p.middle < p.end && k.key + p.middle * kRows <= q.limit[kLanes - 1]) ++p.middle;
+  p.both = p.first, p.late = p.end;
+  while (p.late > p.first && !may_see(q, 0, k, p.late - 1)) --p.late;
+  while (p.both < p.late && !may_see(q, 1, k, p.both)) ++p.both;
   return p;
 }
 

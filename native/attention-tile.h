@@ -52,27 +52,27 @@ template <int Vectors> struct Sums {
   inline __attribute__((always_inline)) void put(f32* c, i64 step) {
     each([=](vf& sum, int i, int j) { store(c + i * step + j * kLanes, sum); });
   }
-  // The vectors from `First` on += Σ_k a(i, k) · b[k·b_step …].
-  template <int First = 0> inline __attribute__((always_inline)) void multiply(i64 depth, Left a, const f32* b, i64 b_step) {
+  // The vectors First … Last − 1 += Σ_k a(i, k) · b[k·b_step …].
+  template <int First = 0, int Last = Vectors> inline __attribute__((always_inline)) void multiply(i64 depth, Left a, const f32* b, i64 b_step) {
     i64 k = depth;
     for (; k >= kUnroll; k -= kUnroll) {
 #pragma GCC unroll 4
-      for (int u = 0; u < kUnroll; ++u, a.data += a.step, b += b_step) add<First>(a, b);
+      for (int u = 0; u < kUnroll; ++u, a.data += a.step, b += b_step) add<First, Last>(a, b);
     }
-    for (; k > 0; --k, a.data += a.step, b += b_step) add<First>(a, b);
+    for (; k > 0; --k, a.data += a.step, b += b_step) add<First, Last>(a, b);
   }
 
  private:
   static constexpr int kUnroll = 4;  // loops so short that their end is foreseen
-  template <int First> inline __attribute__((always_inline)) void add(Left a, const f32* b) {
+  template <int First, int Last> inline __attribute__((always_inline)) void add(Left a, const f32* b) {
     vf row[Vectors];
 #pragma GCC unroll 2
-    for (int j = First; j < Vectors; ++j) row[j] = load(b + j * kLanes);
+    for (int j = First; j < Last; ++j) row[j] = load(b + j * kLanes);
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
       const vf x = splat(a.data[i * a.row]);
 #pragma GCC unroll 2
-      for (int j = First; j < Vectors; ++j) at[i][j] += x * row[j];
+      for (int j = First; j < Last; ++j) at[i][j] += x * row[j];
     }
   }
 };

@@ -123,8 +123,8 @@ inline vf load(const f32* p) { return *reinterpret_cast<const vfu*>(p); }
 inline void store(f32* p, vf v) { *reinterpret_cast<vfu*>(p) = v; }
 inline vf splat(f32 x) { return x - vf{}; }
 
-template <class T> inline T smaller(T a, T b) { return b < a ? b : a; }
-template <class T> inline T larger(T a, T b) { return a < b ? b : a; }
+template <class T> constexpr T smaller(T a, T b) { return b < a ? b : a; }
+template <class T> constexpr T larger(T a, T b) { return a < b ? b : a; }
 inline i64 ceil_div(i64 a, i64 b) { return (a + b - 1) / b; }
 inline i64 round_up(i64 a, i64 b) { return ceil_div(a, b) * b; }
 

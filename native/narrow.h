@@ -11,11 +11,12 @@ inline bool is_narrow(i64 rows, i64 cols) { return rows <= kNarrowRows && cols <
 
 // c = a·b for row-major a (rows × depth) and b (depth × cols <= kTileCols), on the calling thread.
 inline void multiply_narrow(i64 rows, i64 cols, i64 depth, const f32* a, const f32* b, f32* c) {
+  const i64 deep = block_depth(depth);
   for (i64 i = 0; i < rows; ++i) {
     vf total[kTileVectors] = {};
-    for (i64 k = 0; k < depth; k += kBlockDepth) {
+    for (i64 k = 0; k < depth; k += deep) {
       vf sum[kTileVectors] = {};
-      for (i64 l = k; l < smaller(depth, k + kBlockDepth); ++l) {
+      for (i64 l = k; l < smaller(depth, k + deep); ++l) {
         const vf x = splat(a[i * depth + l]);
         for (i64 j = 0; j < kTileVectors; ++j)
           if (j * kLanes < cols) sum[j] += x * load_part(b + l * cols + j * kLanes, cols - j * kLanes);

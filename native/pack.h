@@ -57,9 +57,10 @@ template <class P, class S> inline void square(const S* src, i64 across, i64 wid
 
 }  // namespace pack
 
-// dst[k·step + w] = src[w·across + k·along] for w < width; what stands in width <= w < step must not matter. A policy that pairs elements
-// along the depth fills half as many rows, and a missing last element with zero. Where src is contiguous along the depth, up to
-// kLanes − 1 numbers after the panel are overwritten: pack panels in ascending order and leave that much room after the last.
+// dst[k·step + w] = src[w·across + k·along] for w < width, one of the two strides being 1; what stands in width <= w < step must not
+// matter. A policy that pairs elements along the depth fills half as many rows, and a missing last element with zero. Where src is
+// contiguous along the depth, up to kLanes − 1 numbers after the panel are overwritten: pack panels in ascending order and leave that
+// much room after the last.
 template <class P = F32, class S> inline void pack_panel(const S* src, i64 across, i64 along, i64 width, i64 depth, f32* dst, i64 step) {
   if (across == 1) {
     i64 k = 0;
@@ -77,20 +78,13 @@ template <class P = F32, class S> inline void pack_panel(const S* src, i64 acros
         store_part(dst + w, P::across(s + w, pair ? s + along + w : nullptr, lanes), step - w);
       }
     }
-  } else if (along == 1) {
+  } else {
     constexpr i64 deep = kLanes * P::kDeep;
     for (i64 k = 0; k < depth; k += deep, dst += kLanes * step) {
       for (i64 w = 0; w < step; w += kLanes) {
         const i64 keep = w == 0 ? kLanes : smaller<i64>(kLanes, step - w);  // later lanes must not spill onto packed ones
         const i64 row = smaller(w, width - 1);
         pack::square<P>(src + row * across + k, across, width - row, depth - k, dst + w, step, keep);
-      }
-    }
-  } else {
-    for (i64 k = 0; k < depth; k += P::kDeep, dst += step) {
-      for (i64 w = 0; w < width; ++w) {
-        const S* s = src + w * across + k * along;
-        store_part(dst + w, P::across(s, k + 1 < depth ? s + along : nullptr, 1), 1);
       }
     }
   }
@@ -104,23 +98,69 @@ struct RowPanels {
   i64 height(i64 p) const { return begin(p + 1) - begin(p); }
 };
 
-template <class P = F32, class S = f32> inline void pack_rows(ViewOf<S> a, i64 rows, i64 depth, f32* dst) {
-  const RowPanels split(rows);
-  // Where a panel's rows lie along memory, its neighbours share its cache lines: all panels then take turns, a few lines at a time.
-  const i64 turn = a.row == 1 ? 8 : depth;
-  for (i64 k = 0; k < depth; k += turn) {
-    for (i64 p = 0; p < split.panels; ++p) {
-      const i64 i = split.begin(p), height = split.height(p);
-      f32* panel = dst + i * ceil_div(depth, P::kDeep) + height * (k / P::kDeep);
-      pack_panel<P>(a.at(i, k).data, a.row, a.col, height, smaller(turn, depth - k), panel, height);
+// A block of the left operand: read where it lies, or copied where that is no good. Copies keep the order, at a better distance.
+constexpr i64 copied_step(i64 n) { return (n + kLanes - 1) / kLanes * kLanes + kLanes; }  // off a power of two
+// What a block of so many numbers takes at most.
+constexpr i64 copied_numbers(i64 numbers, i64 rows, i64 depth) { return numbers + 2 * kLanes * larger(rows, depth); }
+
+template <class P, class S> struct LeftBlock {
+  ViewOf<S> a;
+  i64 depth, numbers;  // elements of a row, and numbers that they make
+  f32* scratch;
+  RowPanels split;
+  bool in_place;
+  LeftBlock(ViewOf<S> view, i64 rows, i64 deep, f32* memory)
+      : a(view), depth(deep), numbers(ceil_div(deep, P::kDeep)), scratch(memory), split(rows), in_place(reads_in_place()) {}
+
+  Left panel(i64 p) const {
+    const i64 i = split.begin(p);
+    if (in_place) return {reinterpret_cast<const f32*>(a.at(i, 0).data), a.row / P::kDeep, a.col};
+    if (a.col == 1) return {scratch + i * copied_step(numbers), copied_step(numbers), 1};
+    return {scratch + i, 1, copied_step(split.rows)};
+  }
+  // Panels are taken one after the other.
+  void take(i64 p) const {
+    if (in_place) return;
+    if (a.col == 1) return copy_along(split.begin(p), split.height(p));
+    if (p == 0) copy_across();  // at once, as panels share cache lines
+  }
+  // The lines of a panel; of rows that lie across, those that the panel before does not have.
+  Ahead lines(i64 p) const {
+    if (p >= split.panels) return Ahead();
+    const i64 begin = split.begin(p), height = split.height(p);
+    if (a.col == 1) return Ahead(a.at(begin, 0).data, depth, a.row, height);
+    return in_place ? Ahead(a.at(begin + height - 1, 0).data, 1, a.col, depth) : Ahead();
+  }
+
+ private:
+  // Not where rows fill the same few cache sets, nor where a last element is without its pair.
+  bool reads_in_place() const {
+    if constexpr (!P::template kAsStored<S>) return false;
+    if (P::kDeep > 1 && (a.col != 1 || depth % P::kDeep != 0 || a.row % P::kDeep != 0)) return false;
+    const i64 bytes = (a.col == 1 ? a.row : a.col) * static_cast<i64>(sizeof(S));
+    return bytes % (a.col == 1 ? 4096 : 2048) != 0;
+  }
+  void copy_along(i64 begin, i64 height) const {
+    const i64 step = copied_step(numbers);
+    for (i64 i = begin; i < begin + height; ++i) {
+      const S* src = a.at(i, 0).data;
+      for (i64 k = 0; k < depth; k += kLanes * P::kDeep) store(scratch + i * step + k / P::kDeep, P::along(src + k, depth - k));
     }
   }
-}
-
-template <class P = F32, class S = f32> inline void pack_cols(ViewOf<S> b, i64 cols, i64 depth, f32* dst) {
-  for (i64 j = 0; j < cols; j += kTileCols) {
-    pack_panel<P>(b.data + j * b.col, b.col, b.row, smaller(kTileCols, cols - j), depth, dst + j * ceil_div(depth, P::kDeep), kTileCols);
+  void copy_across() const {
+    constexpr i64 ahead = 16;  // short runs of memory far from each other: nobody else fetches them early
+    const i64 rows = split.rows, step = copied_step(rows);
+    f32* to = scratch;
+    for (i64 k = 0; k < depth; k += P::kDeep, to += step) {
+      const S *low = a.at(0, k).data, *high = k + 1 < depth ? low + a.col : nullptr;
+      for (i64 i = 0; i < rows; i += kLanes) {
+        if (i * sizeof(S) % 64 == 0) {
+          for (i64 d = 0; d < P::kDeep; ++d) __builtin_prefetch(low + (ahead + d) * a.col + i);
+        }
+        store(to + i, P::across(low + i, high ? high + i : nullptr, rows - i));
+      }
+    }
   }
-}
+};
 
 }  // namespace openmoe::OPENMOE_ISA

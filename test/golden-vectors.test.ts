@@ -1,4 +1,4 @@
-/** Small numbers that a reader can check by hand, the reference's geometry of groups and capacities, and its initialisation. */
+/** Small numbers that a reader can check by hand (reference, section 14), capacities and learning rates. */
 import { describe, expect, test } from 'vitest';
 import {
   type ArgumentSpec,
@@ -11,20 +11,11 @@ import {
   trace,
   type Tensor,
 } from '../src/exec/index.ts';
-import {
-  capacityOf,
-  type CapacityConfig,
-  feedforward,
-  gatedProduct,
-  groupCount,
-  openmoe,
-  OPENMOE_DEFAULTS,
-  referencePadding,
-} from '../src/models/index.ts';
-import { initialValues } from '../src/train/index.ts';
+import { capacityOf, type CapacityConfig, feedforward, gatedProduct, OPENMOE_DEFAULTS } from '../src/models/index.ts';
 import { adafactor } from '../src/train/optimizers/adafactor.ts';
 import { learningRate } from '../src/train/schedule.ts';
-import { combineWeights, executors, farthest, goldenJson, routerProgram, t5xName } from './goldens.ts';
+import { routerProgram } from '../src/parity/router.ts';
+import { combineWeights, executors, farthest } from './goldens.ts';
 import { evaluate, type Numbers } from './support.ts';
 
 const f32 = (...x: number[]): Float32Array => Float32Array.from(x);
@@ -50,7 +41,8 @@ function compute(
 
 async function checkRouter(executor: Executor): Promise<void> {
   const logits = f32(1, 0.5, 0, -0.5, 1.2, 0.1, 0.9, 0, 0.3, 0.2, 0.1, 0, 2, 1.9, 0, 0, 0, 0, 0, 1, 0.7, 0.6, 0.5, 0.4);
-  const route = (capacity: number) => evaluate(executor, routerProgram({ tokens: 6, experts: 4, groups: 1, capacity }), { logits });
+  const route = (capacity: number) =>
+    evaluate(executor, routerProgram({ tokens: 6, experts: 4, groups: 1, capacity, topK: 2 }), { logits });
   const two = await route(2);
   expect(Array.from(two['chosen']!)).toEqual([0, 1, 0, 2, 0, 1, 0, 1, 3, 0, 0, 1]);
   expect(Array.from(two['slot']!)).toEqual([0, 0, 1, 0, 2, 1, 3, 2, 0, 5, 4, 3]);
@@ -214,107 +206,4 @@ test.each([
 ])('%i tokens and %i experts: capacity in training and evaluation, both dialects (2.6)', (tokens, experts, jax, torch) => {
   expect(capacities(tokens, { ...OPENMOE_DEFAULTS, experts })).toEqual(jax);
   expect(capacities(tokens, { ...OPENMOE_DEFAULTS, experts, dialect: 'torch' })).toEqual(torch);
-});
-
-interface Geometry {
-  readonly layers: readonly Readonly<
-    Record<
-      | 'rows'
-      | 'length'
-      | 'experts'
-      | 'group_size'
-      | 'num_groups'
-      | 'tokens_per_group'
-      | 'capacity_train'
-      | 'capacity_eval'
-      | 'padded_rows'
-      | 'padded_length',
-      number
-    >
-  >[];
-  readonly groups_with_replicas: readonly Readonly<Record<'tokens' | 'group_size' | 'experts' | 'replicas' | 'num_groups', number>>[];
-}
-const GEOMETRY = goldenJson<Geometry>('jax/geometry.json');
-const geometryConfig = ({ experts, group_size: groupSize }: { experts: number; group_size: number }): CapacityConfig => ({
-  ...OPENMOE_DEFAULTS,
-  experts,
-  groupSize,
-  referenceGroups: true,
-});
-
-test.each(GEOMETRY.layers)('$rows × $length tokens, $experts experts, groups of $group_size: padding, groups and capacity', (want) => {
-  const c = geometryConfig(want);
-  const zeros = referencePadding(want.rows, want.length, c);
-  expect([want.rows + zeros.rows, want.length + zeros.columns]).toEqual([want.padded_rows, want.padded_length]);
-  const tokens = want.padded_rows * want.padded_length;
-  expect(groupCount(tokens, c)).toBe(want.num_groups);
-  expect(tokens / want.num_groups).toBe(want.tokens_per_group);
-  expect(capacities(want.tokens_per_group, c)).toEqual([want.capacity_train, want.capacity_eval]);
-});
-
-// Replicas of the data axis raise the least number of groups; this engine has one.
-test.each(GEOMETRY.groups_with_replicas.filter((g) => g.replicas === 1))(
-  '$tokens tokens, $experts experts, groups of $group_size',
-  (want) => {
-    expect(groupCount(want.tokens, geometryConfig(want))).toBe(want.num_groups);
-  },
-);
-
-interface Moments {
-  readonly shape: readonly number[];
-  readonly mean: number;
-  readonly std: number;
-  readonly max: number;
-  readonly fraction_beyond_2_std: number;
-  readonly per_expert_std?: readonly number[];
-}
-interface Initialisation {
-  readonly config: Readonly<
-    Record<'vocab' | 'hidden' | 'heads' | 'head_dim' | 'ffn' | 'layers' | 'sparse_layers' | 'experts' | 'group_size', number>
-  >;
-  readonly scale: number;
-  readonly activation_dtype: { readonly float32: Readonly<Record<string, Moments>> };
-}
-const INIT = goldenJson<Initialisation>('jax/init.json');
-
-function initialModel() {
-  const c = INIT.config;
-  const sizes = { vocab: c.vocab, hidden: c.hidden, inner: c.ffn, layers: c.layers, heads: c.heads, headSize: c.head_dim };
-  return openmoe({ ...OPENMOE_DEFAULTS, ...sizes, experts: c.experts, moeInterval: c.layers / c.sparse_layers, initScale: INIT.scale });
-}
-
-function moments(x: Float32Array): { mean: number; std: number; max: number; beyond: number } {
-  const mean = x.reduce((sum, v) => sum + v, 0) / x.length;
-  const std = Math.sqrt(x.reduce((sum, v) => sum + (v - mean) ** 2, 0) / x.length);
-  return {
-    mean,
-    std,
-    max: x.reduce((m, v) => Math.max(m, Math.abs(v)), 0),
-    beyond: x.reduce((n, v) => n + Number(Math.abs(v - mean) > 2 * std), 0) / x.length,
-  };
-}
-
-/** Both samples are random: their statistics may differ by five standard errors of a difference. */
-function compareMoments(values: Float32Array, want: Moments): void {
-  const [ours, n] = [moments(values), values.length];
-  const share = want.fraction_beyond_2_std;
-  expect(Math.abs(ours.mean - want.mean)).toBeLessThanOrEqual(5 * want.std * Math.sqrt(2 / n));
-  expect(Math.abs(ours.std - want.std)).toBeLessThanOrEqual(5 * want.std * Math.sqrt(1 / n));
-  expect(Math.abs(ours.beyond - share)).toBeLessThanOrEqual(5 * Math.sqrt((2 * share * (1 - share)) / n));
-  const perExpert = want.per_expert_std ?? [];
-  const size = n / Math.max(1, perExpert.length);
-  perExpert.forEach((std, e) =>
-    expect(Math.abs(moments(values.slice(e * size, (e + 1) * size)).std - std)).toBeLessThanOrEqual(5 * std * Math.sqrt(1 / size)),
-  );
-}
-
-describe.each([1, 2])("initial values of seed %i have the reference's statistics (4.1)", (seed) => {
-  const values = initialValues(initialModel(), seed);
-  test.each([...values.keys()])('%s', (path) => {
-    const want = INIT.activation_dtype.float32[t5xName(path)]!;
-    expect(values.get(path)!.length).toBe(want.shape.reduce((a, b) => a * b));
-    compareMoments(values.get(path)!, want);
-    // A truncated normal ends at the same place in every large sample.
-    if (/(mlp|extra)\.|head/.test(path)) expect(Math.abs(moments(values.get(path)!).max / want.max - 1)).toBeLessThan(0.005);
-  });
 });

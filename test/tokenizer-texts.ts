@@ -164,5 +164,5 @@ export function sampleTexts(): string[] {
   const own = ['README.md', 'docs/log.md', 'src/text/training/scripts.ts', 'package-lock.json'].map((f) =>
     readFileSync(f, 'utf8').slice(0, 20_000),
   );
-  return [...own, ...[...sharedCorpus()].filter((_, i) => i % 100 === 0).map((text) => text.slice(0, 500))];
+  return [...own, ...[...sharedCorpus()].filter((_, i) => i % 100 === 0).map((text) => wellFormed(text.slice(0, 500)))];
 }

@@ -12,7 +12,8 @@ const tokenizer = loadTokenizer(workerData as Uint8Array);
 parentPort!.on('message', (texts: readonly string[]) => {
   const encoded = texts.map((text) => tokenizer.encode(text));
   const ids = new Int32Array(encoded.reduce((n, list) => n + list.length, 0));
-  encoded.reduce((at, list) => (ids.set(list, at), at + list.length), 0);
+  let at = 0;
+  for (const list of encoded) for (const id of list) ids[at++] = id;
   const answer: EncodeAnswer = { ids, counts: Int32Array.from(encoded, (list) => list.length) };
   parentPort!.postMessage(answer, [ids.buffer, answer.counts.buffer]);
 });

@@ -1,5 +1,4 @@
 /** Texts encoded by several workers: the same ids in the same order as on one thread. */
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { EncodeAnswer } from './encode-worker.node.ts';
 
@@ -10,7 +9,9 @@ export interface Encoders {
 }
 
 /** Texts go out in packets of so many characters, so that the workers end together. */
-const PACKET = 200_000;
+const PACKET = 50_000;
+/** Packets that a worker has at a time: it need not wait for this thread. */
+const AHEAD = 2;
 
 /** `tokenizer`: its file. */
 export function encodeWorkers(tokenizer: Uint8Array, count: number): Encoders {
@@ -20,18 +21,47 @@ export function encodeWorkers(tokenizer: Uint8Array, count: number): Encoders {
       const packets = packed(texts);
       const answers: EncodeAnswer[] = [];
       let next = 0;
-      await Promise.all(
-        workers.map(async (worker) => {
-          for (let mine = next++; mine < packets.length; mine = next++) {
-            worker.postMessage(packets[mine]!);
-            [answers[mine]] = (await once(worker, 'message')) as [EncodeAnswer];
-          }
-        }),
-      );
+      const take = (): number | undefined => (next < packets.length ? next++ : undefined);
+      await Promise.all(workers.map((worker) => serve(worker, { packets, answers, take })));
       return answers.flatMap(unpacked);
     },
     close: async () => void (await Promise.all(workers.map((worker) => worker.terminate()))),
   };
+}
+
+interface Work {
+  readonly packets: readonly (readonly string[])[];
+  /** Filled in, each in the place of its packet. */
+  readonly answers: EncodeAnswer[];
+  /** Index of a packet that nobody has. */
+  take(): number | undefined;
+}
+
+/** Until no packet is left, and all that this worker has are answered. */
+function serve(worker: Worker, { packets, answers, take }: Work): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const mine: number[] = [];
+    const post = (): void => {
+      const index = take();
+      if (index === undefined) return;
+      mine.push(index);
+      worker.postMessage(packets[index]!);
+    };
+    const end = (): void => {
+      worker.off('message', receive);
+      worker.off('error', reject);
+      resolve();
+    };
+    const receive = (answer: EncodeAnswer): void => {
+      answers[mine.shift()!] = answer;
+      post();
+      if (mine.length === 0) end();
+    };
+    worker.on('message', receive);
+    worker.on('error', reject);
+    for (let i = 0; i < AHEAD; i++) post();
+    if (mine.length === 0) end();
+  });
 }
 
 /** From its compiled file, or, where this code runs from its source, through the loader of tests and tools. */

@@ -68,31 +68,35 @@ const grouped = (dtype: Products, loads: readonly number[], [K, N]: readonly [nu
 };
 const same = (E: number, rows: number): number[] => new Array<number>(E).fill(rows);
 
-/** B×heads×S×size, causal. */
-const attentionOf = (B: number, S: number, heads: number, size: number): Kernel[] => {
+const squares = (lengths: readonly number[]): number => lengths.reduce((sum, n) => sum + n * n, 0);
+
+/** B×heads×S×size, causal, in f32 (bf16 runs attend in f32 too); `packed`: rows of segments of these lengths, whose pairs alone count. */
+const attentionOf = (B: number, S: number, heads: number, size: number, packed?: readonly number[]): Kernel[] => {
   const rows = f(B, S, heads * size);
   const inputs = { q: rows, k: rows, v: rows, querySegments: i(B, S), keySegments: i(B, S), start: i() };
-  const values = { querySegments: [1], keySegments: [1], start: [0] };
+  const segments = (packed ?? [S]).flatMap((length, n) => new Array<number>(length).fill(n + 1));
+  const values = { querySegments: segments, keySegments: segments, start: [0] };
   const attrs = { heads, scale: size ** -0.5 };
-  const named = (name: string, peer: string) => ({
-    name,
+  const flops = packed && 2 * B * heads * size * squares(packed);
+  const named = (name: string, peer: string, times: number) => ({
+    name: packed ? `${name}, ${packed.length} segments` : name,
     shape: `${B}×${heads}×${S}×${size}`,
-    dtype: 'f32',
+    dtype: 'f32' as const,
     values,
-    like: { name: peer, batch: B, heads, seq: S, head_dim: size },
+    ...(flops ? { work: { flops: times * flops } } : { like: { name: peer, batch: B, heads, seq: S, head_dim: size } }),
   });
   type Inputs = Parameters<typeof attentionGrad>[0];
   return [
     {
-      ...named('attention', 'attention_forward'),
+      ...named('attention', 'attention_forward', 1),
       specs: inputs,
       build: (args) => ({ y: attention(args as unknown as Inputs, attrs) }),
-    } as Kernel,
+    },
     {
-      ...named('attention, backward', 'attention_backward'),
+      ...named('attention, backward', 'attention_backward', 2),
       specs: { ...inputs, y: rows, lse: f(B, heads, S), dy: rows },
       build: (args) => ({ ...attentionGrad(args as unknown as Inputs, attrs) }),
-    } as Kernel,
+    },
   ];
 };
 
@@ -136,6 +140,8 @@ const KERNELS: readonly Kernel[] = [
   ...attentionOf(8, 256, 8, 32),
   ...attentionOf(4, 512, 12, 64),
   ...attentionOf(1, 2048, 12, 64),
+  ...attentionOf(4, 1024, 12, 64, [256, 256, 256, 256]),
+  ...attentionOf(4, 1024, 12, 64, [300, 212, 400, 112]),
   ...attentionOf(2, 1024, 8, 128),
   ...attentionOf(1, 4096, 12, 128),
   ...MEMORY_KERNELS,

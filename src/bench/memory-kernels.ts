@@ -36,6 +36,12 @@ const moving = (name: string, kernel: Named): Kernel => ({
   ...kernel,
 });
 
+/** Result → operand that it overwrites, of an op and of its gradient: as in a training step, where nobody else reads it. */
+interface InPlace {
+  readonly forward?: Readonly<Record<string, string>>;
+  readonly backward?: Readonly<Record<string, string>>;
+}
+
 type Build = (args: Readonly<Record<string, Tensor>>) => Tensor;
 
 /** An op, and the gradients of its float operands from one of its result; `like` names the peers' lines. */
@@ -44,10 +50,15 @@ function pair(
   specs: Readonly<Record<string, ArgumentSpec>>,
   y: ArgumentSpec,
   build: Build,
-  like: readonly Likeness[] = [],
+  { like = [], inPlace = {} }: { like?: readonly Likeness[]; inPlace?: InPlace } = {},
 ): readonly Kernel[] {
   const floats = Object.keys(specs).filter((k) => specs[k]!.dtype !== 'i32');
-  const forward = moving(name, { specs, build: (args) => ({ y: build(args) }), ...(like[0] && { like: like[0] }) });
+  const forward = moving(name, {
+    specs,
+    build: (args) => ({ y: build(args) }),
+    ...(like[0] && { like: like[0] }),
+    ...(inPlace.forward && { updates: inPlace.forward }),
+  });
   const backward = moving(`${name}, backward`, {
     specs: { ...specs, dy: y },
     build(args) {
@@ -59,33 +70,52 @@ function pair(
       return Object.fromEntries(floats.map((k, n) => [`d ${k}`, grads[n]!]));
     },
     ...(like[1] && { like: like[1] }),
+    ...(inPlace.backward && { updates: inPlace.backward }),
   });
   return [forward, backward];
 }
 
 const norm = (rows: number, hidden: number): readonly Kernel[] =>
-  pair('rms norm', { x: f(rows, hidden), scale: f(hidden) }, f(rows, hidden), ({ x, scale }) => rmsNorm(x!, scale!, { eps: 1e-6 }), [
-    { name: 'rms_norm_forward', rows, hidden },
-    { name: 'rms_norm_backward', rows, hidden },
-  ]);
+  pair('rms norm', { x: f(rows, hidden), scale: f(hidden) }, f(rows, hidden), ({ x, scale }) => rmsNorm(x!, scale!, { eps: 1e-6 }), {
+    like: [
+      { name: 'rms_norm_forward', rows, hidden },
+      { name: 'rms_norm_backward', rows, hidden },
+    ],
+    inPlace: { backward: { 'd x': 'dy' } },
+  });
 
 const gate = (rows: number, ff: number): readonly Kernel[] =>
-  pair('gated product', { g: f(rows, 2 * ff), u: f(rows, ff) }, f(rows, ff), ({ g, u }) => gatedProduct(g!, u!), [
-    { name: 'gate_forward', rows, ff },
-    { name: 'gate_backward', rows, ff },
-  ]);
+  pair('gated product', { g: f(rows, 2 * ff), u: f(rows, ff) }, f(rows, ff), ({ g, u }) => gatedProduct(g!, u!), {
+    like: [
+      { name: 'gate_forward', rows, ff },
+      { name: 'gate_backward', rows, ff },
+    ],
+    inPlace: { backward: { 'd g': 'g', 'd u': 'u' } },
+  });
 
-const rotation = (rows: number, heads: number, size: number): readonly Kernel[] =>
-  pair('rope', { x: f(rows, heads * size), positions: i(rows) }, f(rows, heads * size), ({ x, positions }) =>
-    rope(x!, positions!, { heads, theta: 1e4 }),
-  );
+/** Positions of rows of 256. */
+const rotation = (rows: number, heads: number, size: number): readonly Kernel[] => {
+  const x = f(rows, heads * size);
+  const turn: Build = (args) => rope(args['x']!, args['positions']!, { heads, theta: 1e4 });
+  const positions = Array.from({ length: rows }, (_, n) => n % 256);
+  return pair('rope', { x, positions: i(rows) }, x, turn, { inPlace: { forward: { y: 'x' }, backward: { 'd x': 'dy' } } }).map((k) => ({
+    ...k,
+    values: { positions },
+  }));
+};
+
+/** The least that a kernel out of place can do: what it reaches is what the others are bound by. */
+const copy = (rows: number, hidden: number): Kernel =>
+  moving('copy, plus one', { specs: { x: f(rows, hidden) }, build: ({ x }) => ({ y: add(x!, scalar(1)) }) });
 
 /** Of a table the rows asked for; its gradient is a whole table. */
 const table = (vocab: number, rows: number): readonly Kernel[] =>
-  pair('embedding', { x: f(vocab, 768), ids: i(rows) }, f(rows, 768), ({ x, ids }) => gather(x!, ids!), [
-    { name: 'embedding_forward', rows, vocab },
-    { name: 'embedding_backward', rows, vocab, hidden: 768 },
-  ]).map((k, n) => (n === 0 ? k : { ...k, work: { read: 4 * rows * 769, written: 4 * vocab * 768 } }));
+  pair('embedding', { x: f(vocab, 768), ids: i(rows) }, f(rows, 768), ({ x, ids }) => gather(x!, ids!), {
+    like: [
+      { name: 'embedding_forward', rows, vocab },
+      { name: 'embedding_backward', rows, vocab, hidden: 768 },
+    ],
+  }).map((k, n) => (n === 0 ? k : { ...k, work: { read: 4 * rows * 769, written: 4 * vocab * 768 } }));
 
 const choice = (tokens: number, experts: number): readonly Kernel[] => [
   moving('router softmax and top 2', {
@@ -148,6 +178,9 @@ function updates(rows: number, cols: number): readonly Kernel[] {
 }
 
 export const MEMORY_KERNELS: readonly Kernel[] = [
+  copy(2048, 256),
+  copy(2048, 768),
+  copy(8192, 768),
   ...norm(2048, 256),
   ...norm(2048, 768),
   ...norm(8192, 768),

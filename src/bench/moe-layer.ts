@@ -6,9 +6,10 @@ import { NO_DROPS } from './configs.ts';
 const [ROWS, HIDDEN, INNER] = [2048, 768, 512];
 const TWIN = 'dense layer, forward and backward';
 
-/** Gradients of x and of every parameter, from a gradient of the output. */
+/** Gradients of x [rows,H] and of every parameter, from a gradient of the output. */
 function layer(
   dtype: Products,
+  rows: number,
   params: ParamTree,
   apply: (weight: (path: string) => Tensor, x: Tensor) => Tensor,
 ): Pick<Kernel, 'dtype' | 'specs' | 'build'> {
@@ -16,8 +17,8 @@ function layer(
   return {
     dtype,
     specs: {
-      x: operandIn(dtype)(ROWS, HIDDEN),
-      dy: f(ROWS, HIDDEN),
+      x: operandIn(dtype)(rows, HIDDEN),
+      dy: f(rows, HIDDEN),
       ...Object.fromEntries(paths.map(([path, shape]) => [path, f(...shape)])),
     },
     build(args) {
@@ -36,27 +37,38 @@ const config = { hidden: HIDDEN, inner: INNER, initScale: OPENMOE_DEFAULTS.initS
 const twin = feedforward({ ...config, inner: 2 * INNER });
 
 const dense = (dtype: Products): Kernel => ({
-  ...layer(dtype, twin.params, (weight, x) => twin.apply(unflatten(twin.params, weight), x)),
+  ...layer(dtype, ROWS, twin.params, (weight, x) => twin.apply(unflatten(twin.params, weight), x)),
   name: TWIN,
   shape: `${ROWS}×${HIDDEN}×${2 * INNER}`,
   like: { name: 'moe_layer', way: 'dense twin', hidden: HIDDEN, ff: INNER },
 });
 
-function sparse(dtype: Products, experts: number): Kernel {
+function sparse(dtype: Products, experts: number, rows: number): Pick<Kernel, 'dtype' | 'specs' | 'build' | 'shape'> {
   const { params, apply } = moe({ ...OPENMOE_DEFAULTS, ...NO_DROPS, ...config, experts });
   const answer = (weight: (path: string) => Tensor, x: Tensor): Tensor =>
-    apply(unflatten(params, weight), { x, rows: 1, length: ROWS, mode: 'train', alone: false }).y;
-  return {
-    ...layer(dtype, params, answer),
-    name: `MoE layer of ${experts} experts, forward and backward`,
-    shape: `${ROWS}×${HIDDEN}×${INNER}`,
-    like: { name: 'moe_layer', experts, hidden: HIDDEN, ff: INNER },
-    twin: TWIN,
-  };
+    apply(unflatten(params, weight), { x, rows: 1, length: rows, mode: 'train', alone: false }).y;
+  return { ...layer(dtype, rows, params, answer), shape: `${rows}×${HIDDEN}×${INNER}` };
 }
 
-/** The dense one first: the others are compared to it. */
+/** Few or many experts for as many tokens. */
+const shared = (dtype: Products, experts: number): Kernel => ({
+  ...sparse(dtype, experts, ROWS),
+  name: `MoE layer of ${experts} experts, forward and backward`,
+  like: { name: 'moe_layer', experts, hidden: HIDDEN, ff: INNER },
+  twin: TWIN,
+});
+
+/** Tokens of an expert, each of which visits two. */
+const EACH = 64;
+/** As many tokens for each of few or many experts: their shares of the peak should be alike. */
+const even = (dtype: Products, experts: number): Kernel => ({
+  ...sparse(dtype, experts, (experts * EACH) / OPENMOE_DEFAULTS.topK),
+  name: `MoE layer of ${experts} experts for ${EACH} tokens each, forward and backward`,
+});
+
+/** The dense one first: those for as many tokens are compared to it. */
 export const moeLayers = (dtype: Products): readonly Kernel[] => [
   dense(dtype),
-  ...[8, 16, 64, 256].map((experts) => sparse(dtype, experts)),
+  ...[8, 16, 64, 256].map((experts) => shared(dtype, experts)),
+  ...[8, 64, 256].map((experts) => even(dtype, experts)),
 ];

@@ -10,8 +10,8 @@ import { readView } from './index.ts';
 
 const GOLDENS = new URL('../../test/goldens', import.meta.url).pathname;
 const golden = (path: string): Uint8Array => new Uint8Array(readFileSync(`${GOLDENS}/${path}`));
-const config = golden('torch/model/config.json');
-const safetensors = golden('torch/model/model.safetensors');
+const config = golden('torch/model-safetensors/config.json');
+const safetensors = golden('torch/model-safetensors/model.safetensors');
 
 async function weightsOf(checkpoint: Checkpoint): Promise<Map<string, Float32Array>> {
   const values = new Map<string, Float32Array>();
@@ -19,7 +19,7 @@ async function weightsOf(checkpoint: Checkpoint): Promise<Map<string, Float32Arr
   await checkpoint.close();
   return values;
 }
-const base = await weightsOf(await openCheckpoint(`${GOLDENS}/torch/model`, diskFiles()));
+const base = await weightsOf(await openCheckpoint(`${GOLDENS}/torch/model-safetensors`, diskFiles()));
 const folder = (files: Record<string, Uint8Array | string>) => openCheckpoint('x', memoryFiles('x', { 'config.json': config, ...files }));
 
 describe('the same weights', () => {
@@ -27,12 +27,12 @@ describe('the same weights', () => {
     ['in a zip with views, strides and a Parameter', 'views', 'pickle'],
     ['in the format before zip, an OrderedDict', 'legacy', 'legacy'],
   ])('%s', async (_, name, format) => {
-    const checkpoint = await folder({ 'pytorch_model.bin': golden(`torch/model-${name}.bin`) });
+    const checkpoint = await folder({ 'pytorch_model.bin': golden(`torch/model-${name}/pytorch_model.bin`) });
     expect(checkpoint).toMatchObject({ format, names: 'hf' });
     expect(await weightsOf(checkpoint)).toEqual(base);
   });
   test('rounded to f16, under a folder of another name inside the zip', async () => {
-    const values = await weightsOf(await folder({ 'pytorch_model.bin': golden('torch/model-fp16.bin') }));
+    const values = await weightsOf(await folder({ 'pytorch_model.bin': golden('torch/model-fp16/pytorch_model.bin') }));
     for (const [path, x] of values)
       x.forEach((v, i) => expect(Math.abs(v - base.get(path)![i]!)).toBeLessThanOrEqual(Math.abs(v) * 2 ** -11 + 2 ** -25));
   });
@@ -110,9 +110,9 @@ describe('what does not fit is refused', () => {
 });
 
 test('a parameter that lies in one aligned piece can be mapped; one in many pieces cannot', async () => {
-  const checkpoint = await openCheckpoint(`${GOLDENS}/torch/model`, diskFiles());
+  const checkpoint = await openCheckpoint(`${GOLDENS}/torch/model-safetensors`, diskFiles());
   const at = checkpoint.locate('layers.0.attention.query')!;
-  expect(at).toMatchObject({ dtype: 'f32', shape: [24, 24], transposed: true, file: `${GOLDENS}/torch/model/model.safetensors` });
+  expect(at).toMatchObject({ dtype: 'f32', shape: [24, 24], transposed: true, file: `${GOLDENS}/torch/model-safetensors/model.safetensors` });
   const [first] = await checkpoint.read('layers.0.attention.query');
   expect(new DataView(safetensors.buffer).getFloat32(at.begin, true)).toBe(first);
   await checkpoint.close();

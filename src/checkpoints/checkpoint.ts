@@ -55,7 +55,7 @@ export async function openCheckpoint(ref: string, files: Files): Promise<Checkpo
   try {
     const found = await openTensors(ref, files);
     const place = `${found.folder}/${CONFIG}`;
-    const config = await readJson(place, files, LARGEST_CONFIG);
+    const config = await readJson(place, files, { largest: LARGEST_CONFIG, code: 'E_MODEL_CONFIG' });
     if (!config) throw damaged('E_MODEL_CONFIG', place, 'there is no config.json beside the weights');
     const read = readConfig(config, place);
     const scheme = schemeOf(found.tensors.keys());
@@ -88,14 +88,17 @@ function storedTensors({ tensors, place }: TensorFiles): Map<string, Stored> {
   return stored;
 }
 
+const HINTED = 30;
+
 function checkWeights(expected: readonly PlacedTensor[], stored: ReadonlyMap<string, Stored>, { place }: TensorFiles): void {
   const wanted = new Set(expected.map((t) => t.name));
   const unexpected = [...stored.keys()].filter((name) => !wanted.has(name));
   const missing = expected.filter((t) => !stored.has(t.name));
-  const near = (name: string, among: readonly string[]): Pick<Problem, 'hint'> =>
-    among.length > 0 ? { hint: suggest(name, among.slice(0, 500)) } : {};
+  // Comparing names takes time: what is wrong throughout is seen from the first few.
+  const near = (name: string, i: number): Pick<Problem, 'hint'> =>
+    unexpected.length > 0 && i < HINTED ? { hint: suggest(name, unexpected.slice(0, 500)) } : {};
   const problems: Problem[] = [
-    ...missing.map(({ name }) => ({ message: `${name} is missing`, place, ...near(name, unexpected) })),
+    ...missing.map(({ name }, i) => ({ message: `${name} is missing`, place, ...near(name, i) })),
     ...unexpected.map((name) => ({ message: `${name} does not belong to this model`, place })),
     ...expected.flatMap(({ name, shape }) => {
       const tensor = stored.get(name);

@@ -1,10 +1,10 @@
 /** config.json as it is written: every key of the releases, what the source said kept, and what the names and types demand. */
 import type { Model } from '../models/index.ts';
-import { ALIASES, ARCHITECTURES, CONFIG } from './config.ts';
+import { ALIASES, ARCHITECTURES } from './config.ts';
 import type { NameScheme } from './names.ts';
 import type { OutType } from './write-tensors.ts';
 
-export { CONFIG };
+export const GENERATION = 'generation_config.json';
 
 /** `like`: the config.json of the source, {} where there is none. */
 export function configFile(
@@ -35,3 +35,9 @@ export function configFile(
   const sorted = Object.fromEntries(Object.entries(written).sort(([a], [b]) => (a < b ? -1 : 1)));
   return new TextEncoder().encode(`${JSON.stringify(sorted, null, 2)}\n`);
 }
+
+/** generation_config.json of a model that comes without one. */
+export const generationConfig = (model: Model): Uint8Array =>
+  new TextEncoder().encode(
+    `${JSON.stringify({ bos_token_id: 0, eos_token_id: 1, pad_token_id: 0, max_length: model.config.maxPositions }, null, 2)}\n`,
+  );

@@ -16,7 +16,7 @@ import { quantize } from './quantize.ts';
 import { type OutType, SHARD_BYTES } from './write-tensors.ts';
 
 const GOLDENS = new URL('../../test/goldens', import.meta.url).pathname;
-const MODEL = `${GOLDENS}/torch/model`;
+const MODEL = `${GOLDENS}/torch/model-safetensors`;
 const scratch = mkdtempSync(join(tmpdir(), 'openmoe-convert-'));
 const silent = { signal: new AbortController().signal, onProgress() {} };
 

@@ -1,7 +1,7 @@
 /** Conversion: a checkpoint written again with other names, other element types, as a Hugging Face folder. */
-import type { Model } from '../models/index.ts';
 import type { Checkpoint } from './checkpoint.ts';
-import { CONFIG, configFile } from './config-file.ts';
+import { configFile, GENERATION, generationConfig } from './config-file.ts';
+import { CONFIG } from './config.ts';
 import { type NameScheme, type PlacedTensor, placedTensors, tensorFrom } from './names.ts';
 import { type Files, readRange } from './storage.ts';
 import { type NamedSource, stackedSource, storedSource, type TensorSource } from './source.ts';
@@ -20,7 +20,6 @@ export const COMPANIONS = [
   'modeling_openmoe.py',
   'configuration_openmoe.py',
 ] as const;
-const GENERATION = 'generation_config.json';
 const LARGEST_COMPANION = 2 ** 30;
 
 export interface Conversion extends Writing {
@@ -67,12 +66,6 @@ async function copyCompanions({ folder, model }: Checkpoint, files: Files, out: 
   }
   if (!names.includes(GENERATION)) await out.writeWhole(GENERATION, generationConfig(model));
 }
-
-/** generation_config.json of a model that comes without one. */
-export const generationConfig = (model: Model): Uint8Array =>
-  new TextEncoder().encode(
-    `${JSON.stringify({ bos_token_id: 0, eos_token_id: 1, pad_token_id: 0, max_length: model.config.maxPositions }, null, 2)}\n`,
-  );
 
 /** All of a checkpoint's values under the released names, whatever its own are. */
 export const releasedTensors = (from: Checkpoint): readonly NamedSource[] =>

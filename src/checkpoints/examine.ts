@@ -1,4 +1,5 @@
 /** Looking through all values of checkpoints: what is no number, and how far two of them are apart. */
+import { isZero } from './numbers.ts';
 import type { NamedSource } from './source.ts';
 import { GROUP } from './stored.ts';
 import { sizeOf } from './view.ts';
@@ -26,7 +27,7 @@ export async function* examine(tensors: readonly NamedSource[], watch: Watch): A
     for (const box of source.boxes([])) {
       const [values] = progress.buffers(sizeOf(box.shape));
       await source.read(box, values!);
-      for (const v of values!) {
+      for (const v of isZero(values!) ? [] : values!) {
         const size = Math.abs(v);
         if (size <= largest) continue; // most of them
         if (size < Infinity) largest = size;

@@ -1,6 +1,7 @@
 /** Hugging Face style folders: weights under their published names and orientation, config.json, generation_config.json. */
 import { EXIT, UserError } from '../base/index.ts';
 import type { Model } from '../models/index.ts';
+import { configFile, GENERATION, generationConfig } from './config-file.ts';
 import { CONFIG, modelOf, readConfig } from './config.ts';
 import { readTensors, tensorFile } from './tensors.ts';
 
@@ -23,10 +24,9 @@ export function modelFiles(model: Model, read: (path: string) => Float32Array): 
     const p = byName.get(name)!;
     return p.foreign.transposed ? transposed(read(p.path), p.shape[0]!, p.shape[1]!) : read(p.path);
   };
-  const { maxPositions } = model.config;
   return [
-    jsonFile(CONFIG, model.foreignConfig()),
-    jsonFile('generation_config.json', { bos_token_id: 0, eos_token_id: 1, pad_token_id: 0, max_length: maxPositions }),
+    { name: CONFIG, chunks: configFile(model, { names: 'hf', dtype: 'f32', like: {} }) },
+    { name: GENERATION, chunks: generationConfig(model) },
     {
       name: WEIGHTS,
       chunks: tensorFile(

@@ -1,8 +1,8 @@
 /** Weights that are a function of their name and index: checkpoints of any size that everyone can make for themselves (fixtures/torch/README.md). */
 import { EXIT, fnv1a, mix32, UserError } from '../base/index.ts';
-import { configFile, CONFIG } from './config-file.ts';
-import { modelOf, readConfig } from './config.ts';
-import { generationConfig, groupAxisOf } from './convert.ts';
+import { configFile, GENERATION, generationConfig } from './config-file.ts';
+import { CONFIG, modelOf, readConfig } from './config.ts';
+import { groupAxisOf } from './convert.ts';
 import { placedTensors } from './names.ts';
 import { computedSource } from './source.ts';
 import { type OutFolder, type Writing, writeTensors, type Written } from './write-tensors.ts';
@@ -110,6 +110,6 @@ export async function makeFormula(
   }));
   const written = await writeTensors(out, sources, writing);
   await out.writeWhole(CONFIG, configFile(model, { names: 'hf', dtype: writing.type, like: formula.config }));
-  await out.writeWhole('generation_config.json', generationConfig(model));
+  await out.writeWhole(GENERATION, generationConfig(model));
   return written;
 }

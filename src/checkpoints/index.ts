@@ -2,16 +2,7 @@
 export { type Checkpoint, openCheckpoint, type TensorFacts } from './checkpoint.ts';
 export { CONFIG, modelOf, readConfig } from './config.ts';
 export { diskFiles } from './disk.node.ts';
-export {
-  jsonFile,
-  modelFiles,
-  readModel,
-  readWeights,
-  WEIGHTS,
-  type FolderFile,
-  type Located,
-  type ReadFile,
-} from './folder.ts';
+export { jsonFile, modelFiles, readModel, readWeights, WEIGHTS, type FolderFile, type Located, type ReadFile } from './folder.ts';
 export { readTensors, tensorFile, type NamedTensor } from './tensors.ts';
 export { type NameScheme, placeOf, SCHEME_NAMES } from './names.ts';
 export type { Files, StoredFile } from './storage.ts';

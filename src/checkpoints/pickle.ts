@@ -29,8 +29,8 @@ export interface Vocabulary {
   build(object: Pickled, state: Pickled): void;
 }
 
-/** Values that one pickle may make: a checkpoint has some ten a tensor. */
-const MOST_VALUES = 1 << 19;
+/** Values that one pickle may make and remember: a checkpoint has some thirty a tensor. */
+const MOST_VALUES = 1 << 20;
 
 export interface PickleRead {
   readonly value: Pickled;
@@ -136,8 +136,11 @@ class Machine {
   }
 
   push(value: Slot): void {
-    if (++this.made > MOST_VALUES) throw new Refusal(`it makes more than ${MOST_VALUES} values`);
+    this.count();
     this.stack.push(value);
+  }
+  private count(): void {
+    if (++this.made > MOST_VALUES) throw new Refusal(`it makes more than ${MOST_VALUES} values`);
   }
   pop(): Pickled {
     const value = this.stack.pop();
@@ -161,6 +164,7 @@ class Machine {
   }
 
   put(index: number): void {
+    if (!this.memo.has(index)) this.count();
     this.memo.set(index, this.top());
   }
   get(index: number): void {

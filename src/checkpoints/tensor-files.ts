@@ -26,7 +26,9 @@ export interface TensorFiles {
 
 /** Weights of a folder are looked for under these names, in this order. */
 const WHOLE = ['model.safetensors.index.json', 'model.safetensors', 'pytorch_model.bin.index.json', 'pytorch_model.bin'] as const;
-const LARGEST_INDEX = 1 << 26;
+const LARGEST_INDEX = 1 << 24;
+/** Of a safetensors header: some sixty thousand tensors. The format allows 100 MB, of which JSON would make a gigabyte. */
+const LARGEST_HEADER = 1 << 23;
 
 /**
  * Finds and checks all tensors; reads none of their elements. `ref` is a file or a folder. Throws UserErrors: E_CHECKPOINT_UNKNOWN (not found),
@@ -79,6 +81,7 @@ async function readTensorFile(file: StoredFile): Promise<{ format: Format; views
 
 async function readSafetensors(file: StoredFile): Promise<Map<string, View>> {
   const length = headerLength(await readRange(file, 0, Math.min(8, file.size)), file.size, file.place);
+  if (length > LARGEST_HEADER) throw damaged('E_SAFETENSORS', file.place, `a header of ${length} bytes`);
   const { tensors } = readHeader(await readRange(file, 0, 8 + length), file.size, file.place);
   return new Map(
     [...tensors.values()].map(({ name, dtype, shape, begin }) => {
@@ -137,7 +140,7 @@ async function openShards(
 
 /** File name by tensor name. A shard is a plain file name inside the folder. */
 async function weightMap(place: string, files: Files): Promise<Map<string, string>> {
-  const json = await readJson(place, files, LARGEST_INDEX);
+  const json = await readJson(place, files, { largest: LARGEST_INDEX, code: 'E_INDEX' });
   const map = json?.['weight_map'];
   if (typeof map !== 'object' || map === null || Array.isArray(map))
     throw damaged('E_INDEX', place, 'weight_map is not an object of file names');
@@ -154,11 +157,15 @@ async function weightMap(place: string, files: Files): Promise<Map<string, strin
   );
 }
 
-/** A JSON object in a file; undefined where there is no such file. Throws UserError E_INDEX (damaged). */
-export async function readJson(place: string, files: Files, largest: number): Promise<Record<string, unknown> | undefined> {
+/** A JSON object in a file; undefined where there is no such file. Throws UserError `code` (damaged). */
+export async function readJson(
+  place: string,
+  files: Files,
+  { largest, code }: { readonly largest: number; readonly code: string },
+): Promise<Record<string, unknown> | undefined> {
   const file = await files.open(place);
   if (!file) return undefined;
-  if (file.size > largest) throw damaged('E_INDEX', place, `a JSON file of ${file.size} bytes`);
+  if (file.size > largest) throw damaged(code, place, `a JSON file of ${file.size} bytes`);
   const bytes = await readRange(file, 0, file.size);
   try {
     const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
@@ -166,5 +173,5 @@ export async function readJson(place: string, files: Files, largest: number): Pr
   } catch {
     // Falls through: not JSON, or not an object.
   }
-  throw damaged('E_INDEX', place, 'not a JSON object');
+  throw damaged(code, place, 'not a JSON object');
 }

@@ -96,22 +96,22 @@ function rebuilt([storage, offset, shape, strides]: readonly Pickled[]): Pickled
   return made(new Tensor(tensor));
 }
 
+/** PyTorch itself has no more dimensions. */
+const MOST_DIMS = 64;
+
 function size(value: Pickled | undefined, what: string): number {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
   throw new Refusal(`${what} is ${value === undefined ? 'missing' : describe(value)}, not a whole number from 0 to 2^53`);
 }
 function sizes(value: Pickled | undefined, what: string): number[] {
   if (!isKind(value, 'tuple')) throw new Refusal(`${what} are not a tuple`);
+  if (value.items.length > MOST_DIMS) throw new Refusal(`a tensor of ${value.items.length} dimensions`); // before they are walked
   return value.items.map((item) => size(item, `one of the ${what}`));
 }
-
-/** PyTorch itself has no more dimensions. */
-const MOST_DIMS = 64;
 
 /** Throws a Refusal unless all of a tensor's elements lie in its storage. */
 function checkTensor({ storage, offset, shape, strides }: TorchTensor): void {
   if (shape.length !== strides.length) throw new Refusal(`a tensor with ${shape.length} sizes and ${strides.length} strides`);
-  if (shape.length > MOST_DIMS) throw new Refusal(`a tensor of ${shape.length} dimensions`);
   const shown = `[${shape.join(',')}] with strides [${strides.join(',')}] from ${offset}`;
   if (sizeOf(shape) > 2 ** 50) throw new Refusal(`a tensor ${shown} has more elements than any file`);
   // Sums and products of doubles: too large they are still too large, never negative.

@@ -145,9 +145,17 @@ describe('a pickle', () => {
     expect(readPickle(framed, 0, { vocabulary: torchVocabulary(new Map()), place: 'x' }).end).toBe(framed.length);
     expect(run(0x8c, 1, 0x61, 0x94, 0x68, 0, 0x86, 0x2e).value).toEqual({ kind: 'tuple', items: ['a', 'a'] });
   });
+  test('that walks a long tuple again and again is refused at once', () => {
+    const long = [0x28, ...new Array<number>(20_000).fill(0x4e), 0x74, 0x71, 0, 0x68, 0, 0x86]; // memo 0: 20,000 items
+    const [first] = [performance.now()];
+    expect(() => run(...long, 0x2e)).not.toThrow();
+    const tensor = tensorPickle(one({ shape: new Array<number>(70).fill(1), strides: new Array<number>(70).fill(1) }), false);
+    expect(() => readPickle(tensor, 0, { vocabulary: torchVocabulary(new Map()), place: 'x' })).toThrow(/70 dimensions/);
+    expect(performance.now() - first).toBeLessThan(1000);
+  });
   test('of a million values is refused', () => {
-    const many = new Uint8Array(600_002).fill(0x4e);
+    const many = new Uint8Array(1_200_002).fill(0x4e);
     many.set([0x80, 2]);
-    expect(() => readPickle(many, 0, { vocabulary: torchVocabulary(new Map()), place: 'x' })).toThrow(/more than 524288 values/);
+    expect(() => readPickle(many, 0, { vocabulary: torchVocabulary(new Map()), place: 'x' })).toThrow(/more than 1048576 values/);
   });
 });

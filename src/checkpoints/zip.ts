@@ -15,8 +15,8 @@ const CENTRAL = 0x02014b50;
 const LOCAL = 0x04034b50;
 const END_SIZE = 22;
 const LONGEST_COMMENT = 0xffff;
-/** A directory of a million tensors. */
-const LARGEST_DIRECTORY = 1 << 27;
+/** A directory of a hundred thousand tensors. */
+const LARGEST_DIRECTORY = 1 << 24;
 
 interface Directory {
   readonly begin: number;

@@ -1,6 +1,7 @@
 /** From what people type to a checkpoint's folder or file: a path, a run, or hf:org/name. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { EXIT, UserError } from '../base/index.ts';
 import { hubSettings, isHubReference, locate, parseHubReference } from '../hub/index.ts';
 import { runsRoot } from './surroundings.ts';
 import type { Terminal } from './terminal.ts';
@@ -26,6 +27,8 @@ export async function findModel(ref: string, terminal: Terminal): Promise<ModelR
   const isRun = await stat(join(ref, 'run.json')).catch(() => undefined);
   if (found && !isRun && (ref.includes('/') || !(await isRunName(ref, terminal))))
     return { kind: 'folder', path: ref.replace(/(?<=.)\/+$/, '') };
+  if (!found && /\/|\.(bin|safetensors|pt|pth)$/.test(ref) && !(await stat(ref.replace(/@[^@/]*$/, '')).catch(() => undefined)))
+    throw new UserError('E_CHECKPOINT_UNKNOWN', EXIT.notFound, { message: 'there is no such file or folder', place: ref });
   const { run, step } = await referencedStep(ref, terminal, 'newestWhole');
   return { kind: 'run', path: (await run.readCheckpoint(step)).folder, run, step };
 }

@@ -4,6 +4,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFile
 import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
 import { call, type Called, type FakeOptions } from './fake-host.ts';
 
@@ -53,7 +54,7 @@ test('a PyTorch file converts to each scheme and back: diff says equal; verify s
   mkdirSync(source);
   copyFileSync(join(MODEL, 'config.json'), join(source, 'config.json'));
   copyFileSync(`${GOLDENS}/model-views.bin`, join(source, 'pytorch_model.bin'));
-  writeFileSync(join(source, 'tokenizer.json'), '{}');
+  writeFileSync(join(source, 'special_tokens_map.json'), '{}');
   for (const names of ['hf', 't5x', 'native-pt']) {
     const out = join(folder, `out-${names}`);
     expect(await document('convert', source, out, '--names', names)).toMatchObject({
@@ -63,11 +64,17 @@ test('a PyTorch file converts to each scheme and back: diff says equal; verify s
     });
     expect(await document('diff', MODEL, out)).toMatchObject({ schema: 'openmoe.models-diff/1', equal: true, max_abs: 0 });
     expect(await document('verify', out)).toMatchObject({ schema: 'openmoe.models-verify/1', ok: true, names, elements: 89_640 });
-    expect(readdirSync(out)).toContain('tokenizer.json');
+    expect(readdirSync(out)).toContain('special_tokens_map.json');
   }
   const lossy = await document('convert', join(source, 'pytorch_model.bin'), join(folder, 'int8'), '--dtype', 'int8');
   expect(lossy['bytes']).toBeLessThan(358_560 / 3);
   expect(await document('diff', MODEL, join(folder, 'int8'))).toMatchObject({ equal: false });
+});
+
+test('what is not there is said to be not there', async () => {
+  for (const ref of ['no/such/folder', 'none.bin', join(folder, 'none')])
+    expect(await models(['info', ref])).toMatchObject({ exit: 3, err: expect.stringContaining('E_CHECKPOINT_UNKNOWN') as string });
+  expect(await models(['info', 'otter'])).toMatchObject({ exit: 3, err: expect.stringContaining('E_RUN_UNKNOWN') as string });
 });
 
 test('diff of different models names what is not in the other', async () => {
@@ -89,13 +96,13 @@ describe('verify', () => {
     const large = join(folder, 'large');
     mkdirSync(large);
     for (const name of ['config.json', 'model.safetensors']) copyFileSync(join(MODEL, name), join(large, name));
-    const tokenizer = (id: number): string => JSON.stringify({ model: { vocab: { a: 0, b: 1 } }, added_tokens: [{ id, content: '<x>' }] });
-    writeFileSync(join(large, 'tokenizer.json'), tokenizer(383));
+    // 1,000 pieces or so for 384 rows.
+    const model = gunzipSync(readFileSync(new URL('../../test/goldens/tokenizers/unigram-identity.model.gz', import.meta.url)));
     expect(await models(['verify', large])).toMatchObject({ exit: 0 });
-    writeFileSync(join(large, 'tokenizer.json'), tokenizer(384));
+    writeFileSync(join(large, 'spiece.model'), model);
     expect(await models(['verify', large])).toMatchObject({
       exit: 4,
-      err: expect.stringContaining('ids up to 384, the embedding 384 rows') as string,
+      err: expect.stringMatching(/tokenizer has \d+ pieces, the embedding 384 rows/) as string,
     });
   });
   test('finds weights that are no numbers', async () => {

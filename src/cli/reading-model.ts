@@ -60,8 +60,11 @@ export async function openForReading(ref: string, terminal: Terminal, { threads,
 
 const read = (path: string): Promise<Buffer | undefined> => readFile(path).catch(() => undefined);
 
-/** tokenizer.json, else a SentencePiece model; one with the rows of umT5's table has its conventions. */
-async function tokenizerBeside({ folder, model }: Checkpoint): Promise<Tokenizer | undefined> {
+/**
+ * tokenizer.json, else a SentencePiece model; one with the rows of umT5's table has its conventions.
+ * Throws UserErrors E_TOKENIZER_FIT and those of damaged tokenizers (exit 4).
+ */
+export async function tokenizerBeside({ folder, model }: Checkpoint): Promise<Tokenizer | undefined> {
   const { vocab } = model.config;
   const json = await read(join(folder, 'tokenizer.json'));
   if (json) return fitting(loadTokenizer(JSON.parse(json.toString('utf8'))), vocab, `${folder}/tokenizer.json`);

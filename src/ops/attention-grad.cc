@@ -1,6 +1,8 @@
 // attention_grad: dq, dk, dv from recomputed weights 2^(log2 e · (scale·q·kᵀ − lse)), tile by tile (Dao et al. 2022, algorithm 4).
-// Bound by the multipliers, five products a tile where four are counted: 45 % of the FMA peak of a Zen 5 core for 256 tokens and heads of
-// 32, 52 % for 512 and 60 % for 2048 with heads of 64, 59 % for heads of 128; 80 % would be all there is.
+// Bound by the multipliers, five products a tile where four are counted: at most 80 %, 75 % for 256 tokens, whose tiles on the diagonal
+// are half empty. One Zen 5 core reaches 55–57 % of its FMA peak for 256 tokens and heads of 32, 62 % for 512 and 66–68 % for 2048 with
+// heads of 64, 62–65 % for heads of 128, 54 % for packed segments of 256. The exponentials are hidden behind the products; what is left
+// is copying: keys, values, queries in, gradients out, a fifth of the time at 256 tokens.
 // Scores are kept as [key][query]: only q, dy and the result dq are turned, everything else is multiplied as it lies.
 #include "../../native/attention-prefetch.h"
 
@@ -150,9 +152,10 @@ struct Keys : KeyTile {
 // What the panels p add to dk and dv.
 static void add_queries_to(const State& s, const Head& head, const Queries& x, Keys& t, const Panels& p, Pace& pace) {
   for (i64 panel = p.first; panel < p.end; ++panel) {
-    const i64 lane = panel < p.middle ? 0 : kLanes, row = panel * kRows, at = row * kWide + lane;
-    if (head.dv) add_queries(s.weights + at, x.dy + lane * s.wide, x.count - lane, s.wide, s.dv + row * s.wide, t.begun[panel]);
-    if (head.dk) add_queries(s.dscores + at, x.q + lane * s.wide, x.count - lane, s.wide, s.dk + row * s.wide, t.begun[panel]);
+    const i64 lane = p.lane(panel), row = panel * kRows, at = row * kWide + lane;
+    const i64 queries = p.alone(panel) ? smaller<i64>(kLanes, x.count - lane) : x.count;
+    if (head.dv) add_queries(s.weights + at, x.dy + lane * s.wide, queries, s.wide, s.dv + row * s.wide, t.begun[panel]);
+    if (head.dk) add_queries(s.dscores + at, x.q + lane * s.wide, queries, s.wide, s.dk + row * s.wide, t.begun[panel]);
     t.begun[panel] = true;
     pace.step();
   }
@@ -160,17 +163,18 @@ static void add_queries_to(const State& s, const Head& head, const Queries& x, K
 
 // dq of a tile of queries += dscoresᵀ·k for the panels p.
 static void add_keys(const State& s, const Shape& shape, Queries& x, const Panels& p) {
-  const i64 early = (p.middle - p.first) * kRows, late = (p.end - p.middle) * kRows;
-  const f32 *dscores = s.dscores + p.first * kRows * kWide, *k = s.k + p.first * kRows * shape.deep;
+  const auto dscores = [&](i64 panel) { return s.dscores + panel * kRows * kWide; };
   for (i64 d = 0; d < shape.deep; d += kRows) {
+    const auto keys = [&](i64 panel) { return Left{s.k + panel * kRows * shape.deep + d, 1, shape.deep}; };
     Sums<2> sum;
     if (x.started) {
       sum.take(x.dq + d * kWide, kWide);
     } else {
       sum.clear();
     }
-    sum.multiply(early, {k + d, 1, shape.deep}, dscores, kWide);
-    sum.multiply<1>(late, {k + early * shape.deep + d, 1, shape.deep}, dscores + early * kWide, kWide);
+    sum.multiply<0, 1>((p.both - p.first) * kRows, keys(p.first), dscores(p.first), kWide);
+    sum.multiply((p.late - p.both) * kRows, keys(p.both), dscores(p.both), kWide);
+    sum.multiply<1>((p.end - p.late) * kRows, keys(p.late), dscores(p.late), kWide);
     sum.put(x.dq + d * kWide, kWide);
   }
   x.started = true;
@@ -179,19 +183,19 @@ static void add_keys(const State& s, const Shape& shape, Queries& x, const Panel
 // A tile of queries by what it sees of a tile of keys, and by all of it for the queries that see nothing: they weigh all keys alike.
 static void add_tile(const State& s, const Shape& shape, const Head& head, Queries& x, Keys& t, const Panels& p, Pace& pace) {
   if (!p.none()) {
-    for (i64 panel = p.first; panel < p.middle; ++panel) {
-      (sight(x, t, panel) == Sight::all ? weigh<2, Weigh::plain> : weigh<2, Weigh::masked>)(s, shape, x, 0, t, panel);
-      pace.step();
-    }
-    for (i64 panel = p.middle; panel < p.end; ++panel) {
-      weigh<1, Weigh::masked>(s, shape, x, kLanes, t, panel);
+    for (i64 panel = p.first; panel < p.end; ++panel) {
+      if (p.alone(panel)) {
+        weigh<1, Weigh::masked>(s, shape, x, p.lane(panel), t, panel);
+      } else {
+        (sight(x, t, panel) == Sight::all ? weigh<2, Weigh::plain> : weigh<2, Weigh::masked>)(s, shape, x, 0, t, panel);
+      }
       pace.step();
     }
     add_queries_to(s, head, x, t, p, pace);
     if (head.dq) add_keys(s, shape, x, p);
   }
   if (!x.blind) return;
-  const Panels all{0, t.panels, t.panels};
+  const Panels all{0, 0, t.panels, t.panels};
   for (i64 panel = 0; panel < t.panels; ++panel) weigh<2, Weigh::even>(s, shape, x, 0, t, panel);
   add_queries_to(s, head, x, t, all, pace);
   if (head.dq) add_keys(s, shape, x, all);
@@ -238,10 +242,11 @@ struct KeyPart {
 };
 
 // What a block of queries begins with.
-static void ask_for_block(Prefetch& ahead, const Shape& shape, const Head& head, QueryBlock block, KeyPart part) {
-  const i64 at = block.first * shape.features, key = part.begin * shape.features, keys = smaller(kKeyTile, part.end - part.begin);
+static void ask_for_block(Prefetch& ahead, const Shape& shape, const Head& head, const AttentionMask& mask, QueryBlock block, KeyPart part) {
+  const i64 at = block.first * shape.features;
   ahead.add(head.q + at, block.count), ahead.add(head.dy + at, block.count), ahead.add(head.y + at, block.count);
-  ahead.add(head.k + key, keys), ahead.add(head.v + key, keys);
+  const i64 tile = larger(part.begin, mask.first_seen(block.first, shape.keys) / kKeyTile * kKeyTile), keys = smaller(kKeyTile, part.end - tile);
+  ahead.add(head.k + tile * shape.features, keys), ahead.add(head.v + tile * shape.features, keys);
 }
 
 // What the tile of keys `t` ends with and the next one begins with.
@@ -261,7 +266,7 @@ static bool add_keys_tile(const State& s, const Shape& shape, const Head& head, 
   bool needed = false;
   for (i64 i = 0; i < used; ++i) {
     panels[i] = seen(tiles[i], t);
-    steps += 2 * (panels[i].end - panels[i].first);
+    steps += 2 * panels[i].count();
     needed |= !panels[i].none() || tiles[i].blind;
   }
   if (!needed) return false;
@@ -322,6 +327,11 @@ static Head head_of(const Call& c, const Shape& s, i64 head) {
           column_of(0, q), column_of(1, k), column_of(2, k), s.features};
 }
 
+static AttentionMask mask_of(const Call& c, const Shape& s, i64 head) {
+  const i64 row = head / s.heads;
+  return {c.in<i32>(3) + row * s.queries, c.in<i32>(4) + row * s.keys, *c.in<i32>(5)};
+}
+
 static void join_parts(const Call& c, const Shape& s, const Parts& parts, const f32* sums) {
   const i64 blocks = ceil_div(s.queries, kQueries);
   c.parallel(parts.heads * blocks, [&](i64 task, i32) {
@@ -353,18 +363,23 @@ KERNEL_WITH_SCRATCH(attention_grad, attention_grad_scratch) {
   f32* scratch = reinterpret_cast<f32*>(c.scratch);
   f32* sums = scratch + c.threads() * each;
   c.parallel(parts.tasks(), [&](i64 task, i32 worker) {
-    const i64 index = task % parts.heads, row = index / shape.heads;
+    const i64 index = task % parts.heads;
     grad::Head head = grad::head_of(c, shape, index);
     if (head.dq && parts.count > 1) head.dq = sums + task * shape.queries * shape.size, head.dq_step = shape.size;
-    const attention::AttentionMask mask(c.in<i32>(3) + row * shape.queries, c.in<i32>(4) + row * shape.keys, *c.in<i32>(5));
+    const attention::AttentionMask mask = grad::mask_of(c, shape, index);
     const grad::State s(shape, scratch + worker * each);
     const grad::KeyPart part = parts.part(shape, task);
     __builtin_memset(s.written, 0, static_cast<size_t>(ceil_div(shape.keys, attention::kKeyTile)));
     for (i64 b = blocks - 1; b >= 0; --b) {  // the last queries see most keys: what the others add to has been written
       attention::Prefetch after(shape);
       const i64 next = task + c.threads();  // the likeliest
-      if (b > 0) grad::ask_for_block(after, shape, head, {shape, b - 1}, part);
-      else if (next < parts.tasks()) grad::ask_for_block(after, shape, grad::head_of(c, shape, next % parts.heads), {shape, blocks - 1}, parts.part(shape, next));
+      if (b > 0) {
+        grad::ask_for_block(after, shape, head, mask, {shape, b - 1}, part);
+      } else if (next < parts.tasks()) {
+        const i64 other = next % parts.heads;
+        grad::ask_for_block(after, shape, grad::head_of(c, shape, other), grad::mask_of(c, shape, other), {shape, blocks - 1},
+                            parts.part(shape, next));
+      }
       grad::add_block(s, shape, head, mask, {shape, b}, part, after);
     }
     for (i64 at = part.begin; at < part.end; at += attention::kKeyTile) {  // what nobody saw

@@ -1,7 +1,7 @@
 // attention: y = softmax(scale·q·kᵀ)·v per head, in tiles with a running softmax (Milakov and Gimelshein 2018; Dao et al. 2022).
-// Bound by the multipliers: counting the visible half alone, 60 % of the FMA peak of a Zen 5 core for 256 tokens and heads of 32, 65 %
-// for 512 and 75 % for 2048 with heads of 64, 74 % for heads of 128. The rest: 2^x (4 of 43 cycles for a register of scores with heads of
-// 32), turning q and y, half-seen tiles on the diagonal (6 % of the scores at 256 tokens).
+// Bound by the multipliers: counting the visible half alone, one Zen 5 core reaches 65–70 % of its FMA peak for 256 tokens and heads of
+// 32, 77 % for 512 and 2048 with heads of 64, 82 % for heads of 128, 64–68 % for packed segments of 256. The rest: turning and copying
+// operands, half-seen tiles on the diagonal (6 % of the scores at 256 tokens).
 #include "../../native/attention-prefetch.h"
 #include "../../native/attention-few.h"
 
@@ -110,25 +110,26 @@ static void weigh(const State& s, const Shape& shape, const Queries& x, i64 lane
 
 // Adds what a tile of queries sees of a tile of keys.
 static void add_keys(const State& s, const Shape& shape, Queries& x, const KeyTile& t, const Panels& p, Pace& pace) {
-  for (i64 panel = p.first; panel < p.middle; ++panel) {
-    (sight(x, t, panel) == Sight::all ? weigh<2, false> : weigh<2, true>)(s, shape, x, 0, t, p.first, panel);
+  for (i64 panel = p.first; panel < p.end; ++panel) {
+    if (p.alone(panel)) {
+      weigh<1, true>(s, shape, x, p.lane(panel), t, p.first, panel);
+    } else {
+      (sight(x, t, panel) == Sight::all ? weigh<2, false> : weigh<2, true>)(s, shape, x, 0, t, p.first, panel);
+    }
     pace.step();
   }
-  for (i64 panel = p.middle; panel < p.end; ++panel) {
-    weigh<1, true>(s, shape, x, kLanes, t, p.first, panel);
-    pace.step();
-  }
-  const i64 early = (p.middle - p.first) * kRows, late = (p.end - p.middle) * kRows;
-  const f32 *weights = s.weights + p.first * kRows * kWide, *v = s.v + p.first * kRows * shape.deep;
+  const auto weights = [&](i64 panel) { return s.weights + panel * kRows * kWide; };
   for (i64 d = 0; d < shape.deep; d += kRows) {
+    const auto values = [&](i64 panel) { return Left{s.v + panel * kRows * shape.deep + d, 1, shape.deep}; };
     Sums<2> sum;
     if (x.started) {
       sum.take(x.y + d * kWide, kWide);
     } else {
       sum.clear();
     }
-    sum.multiply(early, {v + d, 1, shape.deep}, weights, kWide);
-    sum.multiply<1>(late, {v + early * shape.deep + d, 1, shape.deep}, weights + early * kWide, kWide);
+    sum.multiply<0, 1>((p.both - p.first) * kRows, values(p.first), weights(p.first), kWide);
+    sum.multiply((p.late - p.both) * kRows, values(p.both), weights(p.both), kWide);
+    sum.multiply<1>((p.end - p.late) * kRows, values(p.late), weights(p.late), kWide);
     sum.put(x.y + d * kWide, kWide);
   }
   x.started = true;
@@ -159,7 +160,7 @@ static void attend_keys(const State& s, const Shape& shape, const Head& head, Qu
   i64 steps = 0;
   for (i64 i = 0; i < used; ++i) {
     panels[i] = seen(tiles[i], t);
-    steps += panels[i].end - panels[i].first;
+    steps += panels[i].count();
   }
   if (steps == 0) return;
   Pace pace{Prefetch(shape), after};
@@ -208,9 +209,10 @@ struct Task {
 };
 
 // What a task begins with.
-static void ask_for(Prefetch& ahead, const Shape& shape, const Head& head, const Task& t) {
-  const i64 keys = smaller(kKeyTile, shape.keys);
-  ahead.add(head.q + t.first * shape.features, t.count), ahead.add(head.k, keys), ahead.add(head.v, keys);
+static void ask_for(Prefetch& ahead, const Shape& shape, const Head& head, const AttentionMask& mask, const Task& t) {
+  const i64 tile = mask.first_seen(t.first, shape.keys) / kKeyTile * kKeyTile, keys = smaller(kKeyTile, shape.keys - tile);
+  ahead.add(head.q + t.first * shape.features, t.count);
+  ahead.add(head.k + tile * shape.features, keys), ahead.add(head.v + tile * shape.features, keys);
 }
 
 static void run_tiles(const Call& c, const Shape& shape) {
@@ -221,7 +223,7 @@ static void run_tiles(const Call& c, const Shape& shape) {
     Prefetch after(shape);
     if (index + c.threads() < tasks) {  // the likeliest
       const Task next(shape, heads, index + c.threads());
-      ask_for(after, shape, head_of(c, shape, next.row, next.head), next);
+      ask_for(after, shape, head_of(c, shape, next.row, next.head), mask_of(c, shape, next.row), next);
     }
     attend_block(s, shape, head_of(c, shape, t.row, t.head), mask_of(c, shape, t.row), t.first, t.count, after);
   });

@@ -1,6 +1,7 @@
 // linear_cross_entropy: loss = Σ scale·(log Z − logit of the target + z·log² Z) of logits = h·w, with its gradients, in chunks of
 // tokens so that [T,V] never exists.  T tokens, D features, V vocabulary. Bound by the multipliers: three
-// products a chunk, 73–84 % of the FMA peak of two Zen 5 cores within a training step, 61–79 % of the bf16 peak; 8,192 and 32,128 words.
+// products a chunk, 80–85 % of the FMA peak of Zen 5 cores with 8,192 and 32,128 words; 69 % with 256,384, of which a chunk has 57 tokens:
+// too few to pay for turning wᵀ.
 #include "../../native/gemm.h"
 
 namespace openmoe::OPENMOE_ISA {
@@ -75,7 +76,8 @@ template <class P, class H, class G> void in_chunks(const Call& c) {
   for (i64 first = 0; first < shape.tokens; first += shape.chunk) {
     const i64 tokens = smaller(shape.chunk, shape.tokens - first);
     const ViewOf<H> h{c.in<H>(0) + first * features, features, 1};
-    const Grid forward(tokens, vocabulary), to_h(tokens, features), to_w(features, vocabulary);
+    const Grid forward(tokens, vocabulary, block_rows<P>(features), false), to_h(tokens, features, block_rows<P>(vocabulary), false);
+    const Grid to_w(features, vocabulary, block_rows<P>(tokens), true);
     c.parallel(forward.count(), [&](i64 block, i32 worker) {
       multiply_block<P>(forward, block, features, h, w, logits, step, false, packs + worker * kMultiplyScratch);
     });

@@ -1,5 +1,6 @@
-// rms_norm and its gradient. Bound by memory: a row is read once from memory and a second time from the first-level cache.
-// 94 % of update bandwidth at 8192×768, the gradient 62 % (Zen 5, two threads).
+// rms_norm and its gradient. Bound by memory: rows are read once from memory and a second time from the first-level cache. Out of place
+// as fast as a bare copy, which reaches 42–60 % of the bandwidth of updates in place, in place 57 % in the second-level cache and all of
+// it beyond; the gradient in place 50–67 % (one Zen 5 core).
 // dscale sums over rows in blocks of fixed size whose partial sums are added in order.
 #include "../../native/lanes.h"
 

@@ -28,15 +28,15 @@ const WAYS = ['with_cache', 'without_cache'] as const;
 export async function torchGenerateFixtures({ folder, stem, executor }: Opened): Promise<Fixture[]> {
   const file = await readJson<GenerateFile>(folder, `${stem}.json`);
   const files = [`${stem}.json`, `${stem}.safetensors`];
-  return Object.entries(file.prompts).flatMap(([prompt, asked]) =>
+  return Object.entries(file.prompts).flatMap(([prompt, asked], n) =>
     WAYS.map((way): Fixture => ({
       name: `${stem} ${prompt} ${way.replace('_', ' ')}`,
       files,
       async run(to) {
         const opened = await openTorchModel(folder, file.model);
         const want = await readTensors(folder, `${stem}.safetensors`);
-        if (way === 'with_cache' && 'automatic_mask_with_cache' in asked)
-          to.leave('automatic_mask_with_cache: a mask that hides id 0 and shifts queries by one (reference 10) is not imitated');
+        if (n === 0 && way === 'with_cache')
+          to.leave('automatic_mask_with_cache of all prompts: that mask hides id 0 and shifts queries by one (reference 10)');
         await check({ opened, executor, count: file.new_tokens, prompt, way, tensors: want }, asked, to);
       },
     })),

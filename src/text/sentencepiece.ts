@@ -59,12 +59,15 @@ function textEncoder(model: SentencePieceModel): (text: string, offsets: boolean
   const { segment } = sentencePieceSegmenter(model);
   const unknown = unknownOf(model);
   const byteIds = new Map(pieces.flatMap((p, id) => (p.type === PIECE.byte ? [[byteOfName(p.text)!, id] as const] : [])));
+  const found = new Pieces();
   let source = new Uint8Array(3072);
   return (text, wanted) => {
     if (source.length < 3 * text.length) source = new Uint8Array(6 * text.length);
     const { bytes, length, origin } = normalize(source, encoder.encodeInto(text, source).written, wanted);
-    const found = new Pieces();
+    found.count = 0;
     segment(bytes, 0, length, found);
+    const known = wanted ? undefined : knownIds(found, unknown);
+    if (known) return { ids: known, offsets: [] };
     const ids: number[] = [];
     const offsets: [number, number][] = [];
     for (let i = 0, from = 0; i < found.count; from = found.ends[i++]!) {
@@ -80,6 +83,16 @@ function textEncoder(model: SentencePieceModel): (text: string, offsets: boolean
     }
     return { ids, offsets };
   };
+}
+
+/** The ids, where no character is unknown: an array of the right length at once. */
+function knownIds({ ids, count }: Pieces, unknown: number): number[] | undefined {
+  const known = new Array<number>(count);
+  for (let i = 0; i < count; i++) {
+    if (ids[i] === unknown) return undefined;
+    known[i] = ids[i]!;
+  }
+  return known;
 }
 
 /** An unknown character as its bytes; the last one has its place in the text. */

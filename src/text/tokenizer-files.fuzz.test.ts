@@ -4,7 +4,7 @@ import { goldenTokenizer } from '../../test/tokenizer-texts.ts';
 import { UserError } from '../base/index.ts';
 import { loadTokenizer } from './index.ts';
 
-const numRuns = Number(process.env['FUZZ'] ?? 1000) / 5;
+const numRuns = Math.ceil(Number(process.env['FUZZ'] ?? 1000) / 5);
 const TEXT = 'to be, or <extra> 漢\u0301? \u2581';
 
 /** Some bytes of a file replaced, taken away, or put in. */

@@ -1,13 +1,5 @@
 /** A training checkpoint: a Hugging Face folder plus optimizer state and what the data cursor is. */
-import {
-  jsonFile,
-  modelFiles,
-  type FolderFile,
-  readModel,
-  readTensors,
-  readWeights,
-  tensorFile,
-} from '../checkpoints/index.ts';
+import { jsonFile, modelFiles, type FolderFile, readModel, readTensors, readWeights, tensorFile } from '../checkpoints/index.ts';
 import { EXIT, UserError } from '../base/index.ts';
 import type { Checkpoint } from '../runs/index.ts';
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';

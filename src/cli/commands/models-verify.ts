@@ -1,13 +1,14 @@
 /** openmoe models verify: reads all of a checkpoint and says what is wrong with it. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readFile, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { EXIT, formatCount, formatDuration, type Problem, UserError } from '../../base/index.ts';
 import { examine } from '../../checkpoints/index.ts';
 import { openProgress } from '../byte-progress.ts';
 import { type Answer, command, required } from '../command.ts';
 import { MODEL } from '../model-reference.ts';
+import { tokenizerBeside } from '../reading-model.ts';
 import { openModel, type OpenedModel } from '../opened-model.ts';
 
 export const verify = command({
@@ -74,28 +75,15 @@ async function hashProblems(
   return { files, problems };
 }
 
-/** A tokenizer must not have ids beyond the embedding. */
-async function tokenizerProblems({ checkpoint }: OpenedModel): Promise<Problem[]> {
-  if (!checkpoint) return [];
-  const place = join(checkpoint.folder, 'tokenizer.json');
-  const text = await readFile(place, 'utf8').catch(() => undefined);
-  if (text === undefined) return [];
-  const [size, rows] = [largestId(text) + 1, checkpoint.model.config.vocab];
-  return size <= rows ? [] : [{ message: `the tokenizer has ids up to ${size - 1}, the embedding ${rows} rows`, place }];
-}
-
-/** Of pieces and added tokens; -1 where it has none of a known form. Throws UserError E_TOKENIZER (damaged). */
-function largestId(text: string): number {
-  let json: { readonly model?: { readonly vocab?: unknown }; readonly added_tokens?: readonly { readonly id?: unknown }[] } | null;
+/** The tokenizer is read too: it may be damaged, or have ids beyond the embedding. */
+async function tokenizerProblems({ checkpoint }: OpenedModel): Promise<readonly Problem[]> {
   try {
-    json = JSON.parse(text) as typeof json;
+    if (checkpoint) await tokenizerBeside(checkpoint);
+    return [];
   } catch (error) {
-    throw new UserError('E_TOKENIZER', EXIT.damaged, { message: `not JSON: ${(error as Error).message}`, place: 'tokenizer.json' });
+    if (error instanceof UserError) return error.problems;
+    throw error;
   }
-  const vocab = json?.model?.vocab;
-  const pieces = Array.isArray(vocab) ? [vocab.length - 1] : typeof vocab === 'object' && vocab ? Object.values(vocab) : [];
-  const added = Array.isArray(json?.added_tokens) ? json.added_tokens.map((t) => t.id) : [];
-  return [...pieces, ...added].reduce<number>((most, id) => (typeof id === 'number' && id > most ? id : most), -1);
 }
 
 async function sha256(path: string, signal: AbortSignal): Promise<string> {

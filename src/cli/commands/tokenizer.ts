@@ -13,8 +13,8 @@ const encode = command({
   args: { tokenizer: required(TOKENIZER_FORMS), text: optional('the text (default: standard input)') },
   async run({ args, terminal }) {
     const tokenizer = await tokenizerOf(args.tokenizer, terminal);
-    const ids = tokenizer.encode(args.text ?? (await wholeInput(terminal.input)));
-    const data = { ids, pieces: ids.map((id) => tokenizer.pieceOf(id)) };
+    const { ids, offsets } = tokenizer.encodeWithOffsets(args.text ?? (await wholeInput(terminal.input)));
+    const data = { ids, pieces: ids.map((id) => tokenizer.pieceOf(id)), offsets };
     return { schema: 'openmoe.tokenizer-encode/1', data, text: `${ids.join(' ')}\n` };
   },
 });

@@ -150,34 +150,30 @@ interface Symbolizer {
 
 /** Characters → ids of the first level: their own piece, their bytes, or the unknown piece. */
 function symbolizer(json: BpeJson, ids: ReadonlyMap<string, number>): Symbolizer {
-  const unknown = json.unk_token === null || json.unk_token === undefined ? undefined : ids.get(json.unk_token);
+  const unknown = (json.unk_token === null || json.unk_token === undefined ? undefined : ids.get(json.unk_token)) ?? -1;
   const byteIds = json.byte_fallback ? bytePieces(ids) : undefined;
   const idOf = characterIds(json, ids);
   return {
-    ids: new Set([...idOf.all, ...(byteIds ?? []), unknown ?? -1]),
+    ids: new Set([...idOf.all, ...(byteIds ?? []), unknown]),
     run(bytes, from, to, out) {
       // An unknown character waits: the next may join it.
       let waiting = 0;
       let end = from;
-      const settle = (): void => {
-        if (waiting > 0) out.push(unknown!, (end += waiting));
-        waiting = 0;
-      };
-      for (let at = from; at < to;) {
-        const length = lengthAt(bytes, at, to);
+      for (let at = from, length = 0; at < to; at += length) {
+        length = lengthAt(bytes, at, to);
         const id = idOf.get(bytes, at, length, at === from, at + length === to);
-        if (id >= 0) {
-          settle();
-          out.push(id, (end += length));
-        } else if (byteIds && spellable(bytes, at, length, byteIds)) {
+        if (id < 0 && byteIds && spellable(bytes, at, length, byteIds)) {
           for (let i = at; i < at + length; i++) out.push(byteIds[bytes[i]!]!, ++end);
-        } else if (unknown !== undefined) {
-          if (!json.fuse_unk) settle();
-          waiting += length;
+          continue;
         }
-        at += length;
+        if (waiting > 0 && (id >= 0 || !json.fuse_unk)) {
+          out.push(unknown, (end += waiting));
+          waiting = 0;
+        }
+        if (id >= 0) out.push(id, (end += length));
+        else if (unknown >= 0) waiting += length;
       }
-      settle();
+      if (waiting > 0) out.push(unknown, end + waiting);
     },
   };
 }

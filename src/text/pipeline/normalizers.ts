@@ -38,10 +38,8 @@ export function normalizerOf(json: NormalizerJson): Normalizer {
     }
     case 'Prepend':
       return (source) => prepend(source, json.prepend);
-    case 'Precompiled': {
-      const map = readCharsmap(bytesOfBase64(json.precompiled_charsmap));
-      return (source) => precompiled(source, map);
-    }
+    case 'Precompiled':
+      return precompiledNormalizer(readCharsmap(bytesOfBase64(json.precompiled_charsmap)));
     case 'ByteLevel':
       return spellBytes;
   }
@@ -86,36 +84,85 @@ const WHOLE = 6;
 const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
 /** What is no ASCII, with the character before and after, which it may join; and a line break of two characters, one grapheme. */
 const JOINED = /\r\n|[\0-\x7F]?(?:[^\0-\x7F]+(?:\r\n|[\0-\x7F])?)+/g;
+/** Characters that are graphemes of their own whatever stands beside them here. */
+const ALONE =
+  /^[\0-\x0C\x0E-\x7F\xA0-\xAC\xAE-\u02FF\u0370-\u0482\u048A-\u052F\u2010-\u2027\u3000-\u3029\u3041-\u3096\u30A1-\u30FA\u4E00-\u9FA5\uAC00-\uD7A3]*$/;
+const REMEMBERED = 50_000;
 
 /** SentencePiece's map as `tokenizers` applies it: by graphemes, and the shortest rule that fits counts. */
-function precompiled(source: Aligned, map: Charsmap): Aligned {
-  const changes: Change[] = [];
-  let changed = false;
+function precompiledNormalizer(map: Charsmap): Normalizer {
+  const known = new Map<string, string | undefined>();
   const rule = (part: string): string | undefined => {
+    if (known.has(part)) return known.get(part);
     const bytes = encoder.encode(part);
-    return map.match(bytes, 0, bytes.length, 'shortest') > 0 ? decoder.decode(map.bytes.subarray(map.from, map.to)) : undefined;
+    const found = map.match(bytes, 0, bytes.length, 'shortest') > 0 ? decoder.decode(map.bytes.subarray(map.from, map.to)) : undefined;
+    if (known.size >= REMEMBERED) known.clear();
+    known.set(part, found);
+    return found;
   };
-  const lookUp = (part: string): boolean => {
+  const ascii = Array.from({ length: 128 }, (_, c) => rule(String.fromCharCode(c)) !== undefined);
+  return (source) => {
+    const edits = editsOf(source.text, rule, ascii);
+    return edits.length > 0 ? edited(source, edits) : source;
+  };
+}
+
+/** Text at `at`, of `length` UTF-16 units, becomes another. */
+type Edit = readonly [at: number, length: number, text: string];
+
+function editsOf(text: string, rule: (part: string) => string | undefined, ascii: readonly boolean[]): Edit[] {
+  const edits: Edit[] = [];
+  const edit = (at: number, part: string): boolean => {
     const replacement = rule(part);
-    if (replacement === undefined) return false;
-    changed = true;
-    substitute(changes, codePoints(part, part.length), replacement);
-    return true;
+    if (replacement !== undefined) edits.push([at, part.length, replacement]);
+    return replacement !== undefined;
   };
-  const each = (characters: string): void => {
-    for (const c of characters) if (!lookUp(c)) changes.push([c, 0]);
+  const each = (from: number, part: string): void => {
+    let at = from;
+    for (const c of part) {
+      if (c > '\x7F' || ascii[c.charCodeAt(0)]) edit(at, c);
+      at += c.length;
+    }
   };
-  const { text } = source;
+  const plain = (from: number, to: number): void => {
+    for (let at = from; at < to; at++) if (ascii[text.charCodeAt(at)]) edit(at, text[at]!);
+  };
   let done = 0;
   for (const { 0: run, index } of text.matchAll(JOINED)) {
-    each(text.slice(done, index));
-    for (const { segment } of graphemes.segment(run)) {
-      if (encoder.encode(segment).length >= WHOLE || !lookUp(segment)) each(segment);
-    }
+    plain(done, index);
     done = index + run.length;
+    if (ALONE.test(run)) each(index, run);
+    else
+      for (const { segment, index: at } of graphemes.segment(run))
+        if (encoder.encode(segment).length >= WHOLE || !edit(index + at, segment)) each(index + at, segment);
   }
-  each(text.slice(done));
-  return changed ? transform(source, changes) : source;
+  plain(done, text.length);
+  return edits;
+}
+
+function edited(source: Aligned, edits: readonly Edit[]): Aligned {
+  const { text } = source;
+  if (!source.starts) {
+    let out = '';
+    let done = 0;
+    for (const [at, length, replacement] of edits) {
+      out += text.slice(done, at) + replacement;
+      done = at + length;
+    }
+    return { ...source, text: out + text.slice(done) };
+  }
+  const changes: Change[] = [];
+  const keep = (part: string): void => {
+    for (const c of part) changes.push([c, 0]);
+  };
+  let done = 0;
+  for (const [at, length, replacement] of edits) {
+    keep(text.slice(done, at));
+    substitute(changes, codePoints(text.slice(at, at + length), length), replacement);
+    done = at + length;
+  }
+  keep(text.slice(done));
+  return transform(source, changes);
 }
 
 function substitute(changes: Change[], removed: number, replacement: string): void {

@@ -2,7 +2,6 @@
 import { words } from '../words.ts';
 import { type Aligned, prepend, replaceMatches, slices, startOf } from './aligned.ts';
 import { patternOf, spellBytes } from './normalizers.ts';
-import { literally } from './regex.ts';
 import type { Behavior, PreTokenizerJson } from './schema.ts';
 
 /** A text and the words in it: from, to, from, to, … in UTF-16 units. */
@@ -16,8 +15,8 @@ export interface Words {
 /** Cuts a text that is not empty. */
 export type PreTokenizer = (source: Aligned) => Words[];
 
-/** Parts of a text, each a match or not, that together are the text. */
-type Parts = (text: string) => readonly (readonly [from: number, to: number, match: boolean])[];
+/** Parts of a text that together are the text: where each ends, and 1 where it is a match, else 0. */
+type Parts = (text: string) => readonly number[];
 
 export const wholeText: PreTokenizer = (source) => [{ source, cuts: [0, source.text.length], bytes: false }];
 
@@ -49,7 +48,7 @@ export function preTokenizerOf(json: PreTokenizerJson): PreTokenizer {
     case 'Punctuation':
       return byPattern(/[\p{P}!-/:-@[-`{-~]/gu, json.behavior);
     case 'CharDelimiterSplit':
-      return byPattern(literally(json.delimiter), 'Removed');
+      return cutting(cutsBy(partsAt(json.delimiter), 'Removed'));
   }
 }
 
@@ -89,7 +88,7 @@ function spelt({ source, cuts, bytes }: Words): Words {
 const encoder = new TextEncoder();
 
 function metaspace({ replacement, prepend_scheme: scheme, split }: Extract<PreTokenizerJson, { type: 'Metaspace' }>): PreTokenizer {
-  const cut = split ? cutting(cutsBy(partsOf(literally(replacement)), 'MergedWithNext')) : wholeText;
+  const cut = split ? cutting(cutsBy(partsAt(replacement), 'MergedWithNext')) : wholeText;
   return (source) => {
     const marked = replaceMatches(source, / /g, replacement);
     const bare = scheme === 'always' || (scheme === 'first' && startOf(source) === 0);
@@ -98,49 +97,63 @@ function metaspace({ replacement, prepend_scheme: scheme, split }: Extract<PreTo
 }
 
 const byPattern = (pattern: RegExp, behavior: Behavior, invert = false): PreTokenizer =>
-  cutting(cutsBy(invert ? inverted(partsOf(pattern)) : partsOf(pattern), behavior));
+  cutting(cutsBy(partsOf(pattern, invert ? 0 : 1), behavior));
 
+/** `match`: what a match counts as. */
 const partsOf =
-  (pattern: RegExp): Parts =>
+  (pattern: RegExp, match: 0 | 1): Parts =>
   (text) => {
-    const parts: [number, number, boolean][] = [];
+    const parts: number[] = [];
     let done = 0;
-    for (const { 0: match, index } of text.matchAll(pattern)) {
-      if (done < index) parts.push([done, index, false]);
-      parts.push([index, (done = index + match.length), true]);
+    for (const { 0: found, index } of text.matchAll(pattern)) {
+      if (done < index) parts.push(index, 1 - match);
+      parts.push((done = index + found.length), match);
     }
-    if (done < text.length) parts.push([done, text.length, false]);
+    if (done < text.length) parts.push(text.length, 1 - match);
     return parts;
   };
 
-const inverted =
-  (parts: Parts): Parts =>
-  (text) =>
-    parts(text).map(([from, to, match]) => [from, to, !match]);
+/** Of one string: quicker than an expression. */
+const partsAt =
+  (delimiter: string): Parts =>
+  (text) => {
+    const parts: number[] = [];
+    let done = 0;
+    for (let at = text.indexOf(delimiter); at >= 0; at = text.indexOf(delimiter, done)) {
+      if (done < at) parts.push(at, 0);
+      parts.push((done = at + delimiter.length), 1);
+    }
+    if (done < text.length) parts.push(text.length, 0);
+    return parts;
+  };
 
 /** What becomes of matches: words of their own, nothing, or part of a neighbour. */
 function cutsBy(parts: Parts, behavior: Behavior): (text: string) => number[] {
   return (text) => {
     const all = parts(text);
     const cuts: number[] = [];
-    let before = false;
+    // Of the part before, or after where matches go to the next.
+    let other = 0;
     if (behavior === 'MergedWithNext') {
-      for (let i = all.length - 1; i >= 0; i--) {
-        const [from, to, match] = all[i]!;
-        if (match && !before && cuts.length > 0) cuts[cuts.length - 1] = from;
-        else cuts.push(to, from);
-        before = match;
+      for (let i = all.length - 2; i >= 0; i -= 2) {
+        const [from, match] = [i > 0 ? all[i - 2]! : 0, all[i + 1]!];
+        if (match && !other && cuts.length > 0) cuts[cuts.length - 1] = from;
+        else cuts.push(all[i]!, from);
+        other = match;
       }
       return nonEmpty(cuts.reverse());
     }
-    for (const [from, to, match] of all) {
-      const joins = behavior === 'MergedWithPrevious' ? match && !before : behavior === 'Contiguous' && match === before;
+    for (let i = 0; i < all.length; i += 2) {
+      const [to, match] = [all[i]!, all[i + 1]!];
+      const joins = behavior === 'MergedWithPrevious' ? match && !other : behavior === 'Contiguous' && match === other;
       if (joins && cuts.length > 0) cuts[cuts.length - 1] = to;
-      else if (behavior !== 'Removed' || !match) cuts.push(from, to);
-      before = match;
+      else if (behavior !== 'Removed' || !match) cuts.push(i > 0 ? all[i - 2]! : 0, to);
+      other = match;
     }
     return nonEmpty(cuts);
   };
 }
 
-const nonEmpty = (cuts: number[]): number[] => cuts.filter((_, i) => cuts[i & ~1]! < cuts[i | 1]!);
+/** An expression may match nothing. */
+const nonEmpty = (cuts: number[]): number[] =>
+  cuts.some((cut, i) => i % 2 === 1 && cut === cuts[i - 1]) ? cuts.filter((_, i) => cuts[i & ~1]! < cuts[i | 1]!) : cuts;

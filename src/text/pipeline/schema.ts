@@ -60,7 +60,7 @@ export type PreTokenizerJson =
   | { readonly type: 'CharDelimiterSplit'; readonly delimiter: string };
 
 const preTokenizer: z.ZodType<PreTokenizerJson> = z.lazy(() =>
-  z.union([
+  z.discriminatedUnion('type', [
     z.object({ type: z.literal('Sequence'), pretokenizers: z.array(preTokenizer) }),
     metaspace,
     byteLevel,
@@ -82,7 +82,7 @@ export type DecoderJson =
 
 const count = z.int().min(0);
 const decoder: z.ZodType<DecoderJson> = z.lazy(() =>
-  z.union([
+  z.discriminatedUnion('type', [
     z.object({ type: z.literal('Sequence'), decoders: z.array(decoder) }),
     z.object({ type: z.enum(['ByteLevel', 'ByteFallback', 'Fuse']) }),
     metaspace,
@@ -121,7 +121,13 @@ const roberta = z.object({
 });
 const bert = z.object({ type: z.literal('BertProcessing'), sep: named, cls: named });
 const processor: z.ZodType<ProcessorJson> = z.lazy(() =>
-  z.union([z.object({ type: z.literal('Sequence'), processors: z.array(processor) }), byteLevel, template, roberta, bert]),
+  z.discriminatedUnion('type', [
+    z.object({ type: z.literal('Sequence'), processors: z.array(processor) }),
+    byteLevel,
+    template,
+    roberta,
+    bert,
+  ]),
 );
 
 const bpe = z.object({
@@ -147,6 +153,12 @@ const unigram = z.object({
 });
 export type UnigramJson = z.infer<typeof unigram>;
 
+/** Older files do not say which model they hold. */
+function typed(model: unknown): unknown {
+  if (typeof model !== 'object' || model === null || 'type' in model) return model;
+  return { type: 'merges' in model ? 'BPE' : 'Unigram', ...model };
+}
+
 const addedToken = z.object({
   id,
   content: z.string(),
@@ -165,6 +177,6 @@ export const Schema = z.object({
   pre_tokenizer: preTokenizer.nullish(),
   post_processor: processor.nullish(),
   decoder: decoder.nullish(),
-  model: z.union([bpe, unigram]),
+  model: z.preprocess(typed, z.discriminatedUnion('type', [bpe, unigram])),
 });
 export type TokenizerFile = z.infer<typeof Schema>;

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { anyText, goldenTokenizer, goldenTokenizers, sampleTexts, wellFormed } from '../../test/tokenizer-texts.ts';
 import { loadSentencePiece, loadTokenizer, loadUmt5, type Tokenizer } from './index.ts';
+import { fields } from './protobuf.ts';
+import { PIECE } from './sentencepiece-model.ts';
 
 interface Official {
   load(file: string): Promise<void>;
@@ -15,8 +17,11 @@ interface Official {
 const { SentencePieceProcessor } = createRequire(import.meta.url)('@agnai/sentencepiece-js') as {
   SentencePieceProcessor: new () => Official;
 };
-const numRuns = Number(process.env['FUZZ'] ?? 1000) / 8;
+const numRuns = Math.ceil(Number(process.env['FUZZ'] ?? 1000) / 8);
 const texts = sampleTexts();
+
+/** The JavaScript around the C++ library loses a byte-order mark at the beginning. */
+const withoutMark = (text: string): string => text.replace(/^\uFEFF/, '');
 
 describe.each(goldenTokenizers('.model'))('%s', (name) => {
   let ours: Tokenizer;
@@ -34,7 +39,7 @@ describe.each(goldenTokenizers('.model'))('%s', (name) => {
     for (const line of texts.flatMap((text) => text.split('\n'))) {
       const ids = official.encodeIds(line);
       expect(ours.encode(line), line).toEqual(ids);
-      expect(ours.decode(ids)).toBe(official.decodeIds(ids));
+      expect(withoutMark(ours.decode(ids))).toBe(official.decodeIds(ids));
     }
   });
 
@@ -43,7 +48,7 @@ describe.each(goldenTokenizers('.model'))('%s', (name) => {
       fc.property(anyText, (text) => {
         const ids = official.encodeIds(wellFormed(text));
         expect(ours.encode(text)).toEqual(ids);
-        expect(ours.decode(ids)).toBe(official.decodeIds(ids));
+        expect(withoutMark(ours.decode(ids))).toBe(official.decodeIds(ids));
       }),
       { numRuns },
     );
@@ -53,9 +58,9 @@ describe.each(goldenTokenizers('.model'))('%s', (name) => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: ours.vocabSize - 1 }), { maxLength: 12 }), (ids) => {
         const text = official.decodeIds(ids);
-        expect(ours.decode(ids)).toBe(text);
+        expect(withoutMark(ours.decode(ids))).toBe(text);
         const stream = ours.streamDecoder();
-        expect(ids.map((id) => stream.push(id)).join('') + stream.flush()).toBe(text);
+        expect(withoutMark(ids.map((id) => stream.push(id)).join('') + stream.flush())).toBe(text);
       }),
       { numRuns },
     );
@@ -84,6 +89,35 @@ describe.each(goldenTokenizers('.model'))('%s', (name) => {
     const word = 'abcdefghij'.repeat(20_000) + '\u6F22'.repeat(50_000) + 'a'.repeat(650_000);
     expect(ours.encode(word)).toEqual(official.encodeIds(word));
   });
+});
+
+/** The file with every third of its longer pieces marked as unused. */
+function withUnused(file: Uint8Array): Uint8Array {
+  let n = 0;
+  const parts = [...fields(file)].flatMap((field) => {
+    if (field.wire !== 'bytes') throw new Error('all fields of a model are messages');
+    const long = field.number === 1 && field.value.length > 9 && field.value.at(-2) !== 0x18;
+    const value = long && n++ % 3 === 0 ? [...field.value, 0x18, PIECE.unused] : [...field.value];
+    const length: number[] = [];
+    for (let rest = value.length; ; rest = Math.floor(rest / 128)) {
+      length.push((rest % 128) | (rest > 127 ? 128 : 0));
+      if (rest < 128) break;
+    }
+    return [(field.number << 3) | 2, ...length, ...value];
+  });
+  return Uint8Array.from(parts);
+}
+
+test.each(['bpe-identity.model', 'unigram-identity.model'])('%s with unused pieces encodes as the C++ library', async (name) => {
+  const folder = mkdtempSync(join(tmpdir(), 'openmoe-sentencepiece-'));
+  const file = withUnused(goldenTokenizer(name));
+  writeFileSync(join(folder, 'model'), file);
+  const official = new SentencePieceProcessor();
+  await official.load(join(folder, 'model'));
+  const ours = loadSentencePiece(file);
+  expect(ours.encode(texts[0]!)).not.toEqual(loadSentencePiece(goldenTokenizer(name)).encode(texts[0]!));
+  for (const text of texts) expect(ours.encode(text)).toEqual(official.encodeIds(text));
+  rmSync(folder, { recursive: true });
 });
 
 test('sums of scores are f32: a long text is cut as the C++ library cuts it', async () => {
