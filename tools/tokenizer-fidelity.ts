@@ -64,7 +64,7 @@ function huggingFace(file: Uint8Array): Official {
 
 const equal = (a: ArrayLike<number>, b: ArrayLike<number>): boolean =>
   a.length === b.length && Array.prototype.every.call(a, (x, i) => x === b[i]);
-const seconds = async (run: () => Promise<unknown> | unknown): Promise<number> => {
+const seconds = async (run: () => unknown): Promise<number> => {
   const from = performance.now();
   await run();
   return (performance.now() - from) / 1000;
@@ -109,7 +109,7 @@ async function speed({ file, official, ours }: Pair, lines: readonly string[]): 
 }
 
 /** Of three times. */
-async function fastest(run: () => Promise<unknown> | unknown): Promise<number> {
+async function fastest(run: () => unknown): Promise<number> {
   const times: number[] = [];
   for (let i = 0; i < 3; i++) times.push(await seconds(run));
   return Math.min(...times);

@@ -1,6 +1,6 @@
 /** Texts encoded by several workers: the same ids in the same order as on one thread. */
 import { Worker } from 'node:worker_threads';
-import type { EncodeAnswer } from './encode-worker.node.ts';
+import type { EncodeAnswer, EncodeRequest } from './encode-worker.node.ts';
 
 export interface Encoders {
   /** Ids of each text. */
@@ -30,7 +30,7 @@ export function encodeWorkers(tokenizer: Uint8Array, count: number): Encoders {
 }
 
 interface Work {
-  readonly packets: readonly (readonly string[])[];
+  readonly packets: readonly EncodeRequest[];
   /** Filled in, each in the place of its packet. */
   readonly answers: EncodeAnswer[];
   /** Index of a packet that nobody has. */
@@ -72,16 +72,12 @@ function started(tokenizer: Uint8Array): Worker {
   return new Worker(load, { eval: true, workerData: tokenizer });
 }
 
-function packed(texts: readonly string[]): string[][] {
-  const packets: string[][] = [];
-  let room = 0;
-  for (const text of texts) {
-    if (room <= 0) {
-      packets.push([]);
-      room = PACKET;
-    }
-    packets.at(-1)!.push(text);
-    room -= text.length;
+function packed(texts: readonly string[]): EncodeRequest[] {
+  const packets: EncodeRequest[] = [];
+  for (let from = 0, to = 0; from < texts.length; from = to) {
+    for (let size = 0; to < texts.length && size < PACKET; to++) size += texts[to]!.length;
+    const part = texts.slice(from, to);
+    packets.push({ text: part.join(''), lengths: Int32Array.from(part, (text) => text.length) });
   }
   return packets;
 }

@@ -20,7 +20,7 @@ const { SentencePieceProcessor } = createRequire(import.meta.url)('@agnai/senten
 const numRuns = Math.ceil(Number(process.env['FUZZ'] ?? 1000) / 8);
 const texts = sampleTexts();
 
-/** The JavaScript around the C++ library loses a byte-order mark at the beginning. */
+/** The JavaScript around the C++ library loses a byte-order mark at the beginning of longer texts. */
 const withoutMark = (text: string): string => text.replace(/^\uFEFF/, '');
 
 describe.each(goldenTokenizers('.model'))('%s', (name) => {
@@ -39,7 +39,7 @@ describe.each(goldenTokenizers('.model'))('%s', (name) => {
     for (const line of texts.flatMap((text) => text.split('\n'))) {
       const ids = official.encodeIds(line);
       expect(ours.encode(line), line).toEqual(ids);
-      expect(withoutMark(ours.decode(ids))).toBe(official.decodeIds(ids));
+      expect(withoutMark(ours.decode(ids))).toBe(withoutMark(official.decodeIds(ids)));
     }
   });
 
@@ -48,7 +48,7 @@ describe.each(goldenTokenizers('.model'))('%s', (name) => {
       fc.property(anyText, (text) => {
         const ids = official.encodeIds(wellFormed(text));
         expect(ours.encode(text)).toEqual(ids);
-        expect(withoutMark(ours.decode(ids))).toBe(official.decodeIds(ids));
+        expect(withoutMark(ours.decode(ids))).toBe(withoutMark(official.decodeIds(ids)));
       }),
       { numRuns },
     );
@@ -57,7 +57,7 @@ describe.each(goldenTokenizers('.model'))('%s', (name) => {
   test('decodes any ids as the C++ library, and streams the same', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: ours.vocabSize - 1 }), { maxLength: 12 }), (ids) => {
-        const text = official.decodeIds(ids);
+        const text = withoutMark(official.decodeIds(ids));
         expect(withoutMark(ours.decode(ids))).toBe(text);
         const stream = ours.streamDecoder();
         expect(withoutMark(ids.map((id) => stream.push(id)).join('') + stream.flush())).toBe(text);
