@@ -27,12 +27,6 @@ struct Shape {
         deep(round_up(size, kRows)), scale(c.attr(1)) {}
 };
 
-// Element (i, k) of the left operand: data[i·row + k·step].
-struct Left {
-  const f32* data;
-  i64 row, step;
-};
-
 template <int Vectors> struct Sums {
   vf at[kRows][Vectors];
 

@@ -47,6 +47,30 @@ template <class P, int Rows, int Vectors> struct Sums {
   }
 };
 
+// ---- packing
+
+constexpr i64 kPacked = 140 << 10;  // numbers that stay in the second-level cache beside what else is there
+
+// Panels of rows one behind the other, each with its rows side by side.
+template <class P, class S> inline void pack_rows(ViewOf<S> a, i64 rows, i64 depth, f32* dst) {
+  const RowPanels split(rows);
+  // Where a panel's rows lie along memory, its neighbours share its cache lines: all panels then take turns, a few lines at a time.
+  const i64 turn = a.row == 1 ? 8 : depth;
+  for (i64 k = 0; k < depth; k += turn) {
+    for (i64 p = 0; p < split.panels; ++p) {
+      const i64 i = split.begin(p), height = split.height(p);
+      f32* panel = dst + i * ceil_div(depth, P::kDeep) + height * (k / P::kDeep);
+      pack_panel<P>(a.at(i, k).data, a.row, a.col, height, smaller(turn, depth - k), panel, height);
+    }
+  }
+}
+
+template <class P, class S> inline void pack_cols(ViewOf<S> b, i64 cols, i64 depth, f32* dst) {
+  for (i64 j = 0; j < cols; j += kTileCols) {
+    pack_panel<P>(b.data + j * b.col, b.col, b.row, smaller(kTileCols, cols - j), depth, dst + j * ceil_div(depth, P::kDeep), kTileCols);
+  }
+}
+
 // ---- y = x·w, the rows of w one stretch after the other
 
 constexpr i64 kStretch = 32;  // packed rows of w: a stretch and its sums stay in the second-level cache
@@ -181,13 +205,14 @@ template <class P> inline bool streams(i64 rows, i64 cols, i64 depth) {
 // y = x·w for a w of `cols` columns, w_step from row to row.
 template <class P, class X, class Y>
 inline void multiply_streamed(i64 rows, i64 cols, i64 depth, ViewOf<X> x, const f32* w, i64 w_step, Y* y, i64 y_step, f32* scratch) {
-  constexpr i64 block_depth = kBlockDepth * P::kDeep, stretch = few::kStretch * P::kDeep;
+  const i64 most_deep = block_depth<P>(depth);
+  constexpr i64 stretch = few::kStretch * P::kDeep;
   const RowPanels split(rows);
   f32 *panel = scratch, *packed = panel + kTileCols * few::kStretch, *sums = packed + round_up(rows * kBlockDepth + kLanes, kLanes);
   f32* totals = sums + rows * cols;
-  for (i64 k = 0; k < depth; k += block_depth) {
-    const i64 deep = smaller(block_depth, depth - k), packed_depth = deep / P::kDeep;
-    pack_rows<P>(x.at(0, k), rows, deep, packed);
+  for (i64 k = 0; k < depth; k += most_deep) {
+    const i64 deep = smaller(most_deep, depth - k), packed_depth = deep / P::kDeep;
+    few::pack_rows<P>(x.at(0, k), rows, deep, packed);
     for (i64 s = 0; s < deep; s += stretch) {
       const i64 high = smaller(stretch, deep - s), next = k + s + high;
       few::Feed feed(w + next * w_step, cols, w_step, smaller(stretch, depth - next), high / P::kDeep * split.panels * (cols / kTileCols));
@@ -219,13 +244,13 @@ inline void multiply_streamed(i64 rows, i64 cols, i64 depth, ViewOf<X> x, const 
 template <class P> inline bool turns(i64 rows, i64 depth) {
   const i64 lanes = round_up(rows, kLanes);
   const bool full = P::kDeep == 1 && rows <= 128 && 15 * lanes <= 16 * rows;
-  return depth > 0 && (rows <= 32 || full) && lanes * ceil_div(depth, P::kDeep) <= kPackedRows;
+  return depth > 0 && (rows <= 32 || full) && lanes * ceil_div(depth, P::kDeep) <= few::kPacked;
 }
 
 // y[rows, high] = x[rows, depth] · wᵀ for w[high, depth], w_step from row to row.
 template <class P, class X, class Y>
 inline void multiply_turned(i64 rows, i64 high, i64 depth, ViewOf<X> x, const f32* w, i64 w_step, Y* y, i64 y_step, f32* scratch) {
-  constexpr i64 block_depth = kBlockDepth * P::kDeep;
+  const i64 most_deep = block_depth<P>(depth);
   const i64 lanes = round_up(rows, kLanes), packed_depth = ceil_div(depth, P::kDeep);
   f32 *a = scratch, *t = a + kTileRows * few::kRowStep, *b = t + few::kTurn * lanes;
   for (i64 q = 0; q < rows; q += kTileCols) {
@@ -238,8 +263,8 @@ inline void multiply_turned(i64 rows, i64 high, i64 depth, ViewOf<X> x, const f3
       const i64 tall = smaller<i64>(kTileRows, turned - i);
       few::Feed feed(w + (d + i + tall) * w_step, depth, w_step, smaller<i64>(kTileRows, high - d - i - tall),
                      packed_depth * ceil_div(rows, kTileCols));
-      for (i64 k = 0; k < depth; k += block_depth) {
-        const i64 deep = smaller(block_depth, depth - k);
+      for (i64 k = 0; k < depth; k += most_deep) {
+        const i64 deep = smaller(most_deep, depth - k);
         for (i64 r = 0; r < tall; ++r) few::pack_row<P>(w + (d + i + r) * w_step + k, deep, a + r * few::kRowStep);
         for (i64 q = 0; q < rows; q += kTileCols) {
           const i64 step = smaller(kTileCols, lanes - q);
@@ -265,7 +290,7 @@ inline void multiply_turned(i64 rows, i64 high, i64 depth, ViewOf<X> x, const f3
 // Is it one chain, and does y stay in the second-level cache?
 template <class P> inline bool is_shallow(i64 rows, i64 high, i64 cols) {
   const i64 depth = ceil_div(rows, P::kDeep);
-  return cols % kTileCols == 0 && depth <= kBlockDepth && depth * cols <= kPackedRows && depth * (high + cols) + kLanes <= kMultiplyScratch;
+  return cols % kTileCols == 0 && depth <= kBlockDepth && depth * cols <= few::kPacked && depth * (high + cols) + kLanes <= kMultiplyScratch;
 }
 
 // w[high, cols] = x·y for x[high, rows] and y[rows, cols], w_step from row to row; stored around the caches if so asked.
@@ -274,8 +299,8 @@ inline void multiply_shallow(i64 rows, i64 high, i64 cols, ViewOf<X> x, ViewOf<Y
   const RowPanels split(high);
   const i64 depth = ceil_div(rows, P::kDeep);
   f32 *a = scratch, *b = a + depth * high;
-  pack_cols<P>(y, cols, rows, b);
-  pack_rows<P>(x, high, rows, a);
+  few::pack_cols<P>(y, cols, rows, b);
+  few::pack_rows<P>(x, high, rows, a);
   for (i64 p = 0; p < split.panels; ++p) {
     const i64 i = split.begin(p), height = split.height(p);
     for (i64 j = 0; j < cols; j += kTileCols) {

@@ -112,7 +112,12 @@ describe('what does not fit is refused', () => {
 test('a parameter that lies in one aligned piece can be mapped; one in many pieces cannot', async () => {
   const checkpoint = await openCheckpoint(`${GOLDENS}/torch/model-safetensors`, diskFiles());
   const at = checkpoint.locate('layers.0.attention.query')!;
-  expect(at).toMatchObject({ dtype: 'f32', shape: [24, 24], transposed: true, file: `${GOLDENS}/torch/model-safetensors/model.safetensors` });
+  expect(at).toMatchObject({
+    dtype: 'f32',
+    shape: [24, 24],
+    transposed: true,
+    file: `${GOLDENS}/torch/model-safetensors/model.safetensors`,
+  });
   const [first] = await checkpoint.read('layers.0.attention.query');
   expect(new DataView(safetensors.buffer).getFloat32(at.begin, true)).toBe(first);
   await checkpoint.close();

@@ -10,7 +10,7 @@ export interface FolderFile {
   readonly chunks: Iterable<Uint8Array> | Uint8Array;
 }
 
-export const WEIGHTS = 'model.safetensors';
+const WEIGHTS = 'model.safetensors';
 
 export const jsonFile = (name: string, value: unknown): FolderFile => ({
   name,

@@ -2,7 +2,7 @@
 export { type Checkpoint, openCheckpoint, type TensorFacts } from './checkpoint.ts';
 export { CONFIG, modelOf, readConfig } from './config.ts';
 export { diskFiles } from './disk.node.ts';
-export { jsonFile, modelFiles, readModel, readWeights, WEIGHTS, type FolderFile, type Located, type ReadFile } from './folder.ts';
+export { jsonFile, modelFiles, readModel, readWeights, type FolderFile, type Located, type ReadFile } from './folder.ts';
 export { readTensors, tensorFile, type NamedTensor } from './tensors.ts';
 export { type NameScheme, placeOf, SCHEME_NAMES } from './names.ts';
 export type { Files, StoredFile } from './storage.ts';
@@ -14,5 +14,4 @@ export { BASE_SIZE, fillByFormula, type Formula, kindOf, makeFormula, readFormul
 export { writeFolder } from './out.node.ts';
 export { storedAs } from './raw.ts';
 export { OUT_TYPES, type OutType, SHARD_BYTES, type Written } from './write-tensors.ts';
-export { readJson } from './tensor-files.ts';
 export type { NamedSource } from './source.ts';

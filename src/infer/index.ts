@@ -15,6 +15,6 @@ export { loadWeights, WEIGHT_BITS, type WeightSource, type WeightType } from './
 export { packModel, type PackedModel, type Weights } from './packed.ts';
 export { openScorer, type Scorer, type ScorerConfig } from './score.ts';
 export { inBatches, interleaved, pickRows, type Rows } from './rows.ts';
-export { choose, distribution, draw, GREEDY, penalised, type Sampling } from './sample.ts';
+export { distribution, draw, GREEDY, penalised, type Sampling } from './sample.ts';
 export { continueTogether, type Continuing, type Continued } from './together.ts';
 export * from './vocabulary.ts';

@@ -120,62 +120,49 @@ function openShelf(config: ReadingConfig, executor: Executor): Shelf {
   };
 }
 
-function beginBatch(config: ReadingConfig, executor: Executor, shelf: Shelf): Batch {
-  const { model, rows, context } = config;
-  const integers = (...shape: number[]): Buffer => executor.zeros({ dtype: 'i32', shape });
+/** What a batch holds: weights and caches, what programs are told, and how much of each row was read. */
+interface State {
+  readonly resident: Buffers;
+  readonly lengths: Int32Array;
+  /** Throws UserError E_CONTEXT_FULL when a row has no room for so many more tokens. */
+  room(row: number, more: number): void;
+}
+
+function openState(config: ReadingConfig, executor: Executor): State {
+  const { model, rows, context, weights } = config;
   const caches = Object.fromEntries(cacheNames(model).map((name) => [name, executor.zeros({ dtype: 'f32', shape: cacheShape(config) })]));
-  const resident: Buffers = { ...(isPacked(config.weights) ? config.weights.buffers : config.weights), ...caches };
+  const lengths = new Int32Array(rows);
+  return {
+    resident: { ...(isPacked(weights) ? weights.buffers : weights), ...caches },
+    lengths,
+    room(row, more) {
+      if (lengths[row]! + more > context)
+        throw new UserError('E_CONTEXT_FULL', EXIT.doesNotFit, {
+          message: `${lengths[row]} tokens read and ${more} more do not fit a context of ${context}`,
+          hint: 'shorten the prompt or ask for fewer new tokens',
+        });
+    },
+  };
+}
+
+function beginBatch(config: ReadingConfig, executor: Executor, shelf: Shelf): Batch {
+  const { rows, context } = config;
+  const integers = (...shape: number[]): Buffer => executor.zeros({ dtype: 'i32', shape });
+  const state = openState(config, executor);
+  const { resident, lengths, room } = state;
   const [row, start, tokens, positions] = [integers(), integers(), integers(rows), integers(rows)];
   // The same object every time: an executor need not look at its hundreds of buffers again.
   const inputs: Buffers = { ...resident, tokens, positions };
-  const lengths = new Int32Array(rows);
-  const room = (at: number, more: number): void => {
-    if (lengths[at]! + more > context)
-      throw new UserError('E_CONTEXT_FULL', EXIT.doesNotFit, {
-        message: `${lengths[at]} tokens read and ${more} more do not fit a context of ${context}`,
-        hint: 'shorten the prompt or ask for fewer new tokens',
-      });
-  };
   const step: Batch['step'] = async (ids, signal) => {
     for (let r = 0; r < rows; r++) if (ids[r]! >= 0) room(r, 1);
     const program = await shelf.step();
-    executor.write(
-      tokens,
-      Int32Array.from(ids, (id) => Math.max(0, id)),
-    );
-    executor.write(
-      positions,
-      lengths.map((n) => Math.min(n, context - 1)),
-    );
+    const read = Int32Array.from(ids, (id) => Math.max(0, id));
+    executor.write(tokens, read);
+    const places = lengths.map((n) => Math.min(n, context - 1));
+    executor.write(positions, places);
     const results = await program.run(inputs, signal);
     lengths.forEach((n, r) => (lengths[r] = ids[r]! < 0 ? n : n + 1));
     return reader(config, executor, results, 1);
-  };
-  const together = async (prompts: readonly (readonly number[])[], { padTo, lastAgain }: ReadTogether, signal?: AbortSignal) => {
-    const n = Math.max(padTo ?? 0, ...prompts.map((p) => p.length));
-    prompts.forEach((p, r) => room(r, p.length));
-    const program = await shelf.prompts(n);
-    const filled = (at: (prompt: readonly number[], i: number) => number): Int32Array =>
-      Int32Array.from({ length: rows * n }, (_, i) => at(prompts[Math.floor(i / n)]!, i % n));
-    const [read, segments] = [filled((p, i) => p[i] ?? 0), filled((p, i) => Number(i < p.length))];
-    const last = Int32Array.from(prompts, (p, r) => r * n + p.length - 1);
-    const each = { dtype: 'i32', shape: [rows, n] } as const;
-    const results = await program.run(
-      {
-        ...resident,
-        tokens: executor.put(read, each),
-        segments: executor.put(segments, each),
-        last: executor.put(last, { dtype: 'i32', shape: [rows] }),
-      },
-      signal,
-    );
-    prompts.forEach((p, r) => (lengths[r] = p.length));
-    if (!lastAgain) return reader(config, executor, results, n);
-    lengths.forEach((length, r) => (lengths[r] = length - 1));
-    return step(
-      prompts.map((p) => p.at(-1)!),
-      signal,
-    );
   };
   const stretch = async (at: number, ids: readonly number[], signal?: AbortSignal): Promise<Read> => {
     room(at, ids.length);
@@ -197,19 +184,64 @@ function beginBatch(config: ReadingConfig, executor: Executor, shelf: Shelf): Ba
   });
   return {
     sequences: Array.from({ length: rows }, (_, at) => sequence(at)),
-    async read(prompts, how = {}, signal) {
+    read(prompts, how = {}, signal) {
       lengths.fill(0);
-      if (config.group === 'batch') return together(prompts, how, signal);
-      const reads: Read[] = [];
-      for (const [at, ids] of prompts.entries()) {
-        const read = await stretch(at, ids, signal);
-        const logits = read.logits();
-        reads.push({ ...read, logits: () => logits });
-      }
-      return reads;
+      if (config.group === 'batch') return readTogether({ config, executor, shelf, state, step }, prompts, how, signal);
+      return readOneByOne(prompts, (at) => stretch(at, prompts[at]!, signal));
     },
     step,
     profile: async () => (await shelf.step()).profile?.() ?? [],
+  };
+}
+
+/** Logits are copied at once: the next reading overwrites them. */
+async function readOneByOne(prompts: readonly unknown[], read: (at: number) => Promise<Read>): Promise<Read[]> {
+  const reads: Read[] = [];
+  for (const at of prompts.keys()) {
+    const made = await read(at);
+    const logits = made.logits();
+    reads.push({ ...made, logits: () => logits });
+  }
+  return reads;
+}
+
+interface Reading {
+  readonly config: ReadingConfig;
+  readonly executor: Executor;
+  readonly shelf: Shelf;
+  readonly state: State;
+  readonly step: Batch['step'];
+}
+
+async function readTogether(
+  { config, executor, shelf, state, step }: Reading,
+  prompts: readonly (readonly number[])[],
+  { padTo, lastAgain }: ReadTogether,
+  signal?: AbortSignal,
+): Promise<readonly Read[]> {
+  const n = Math.max(padTo ?? 0, ...prompts.map((p) => p.length));
+  prompts.forEach((_, r) => state.room(r, n));
+  const program = await shelf.prompts(n);
+  const results = await program.run({ ...state.resident, ...promptInputs(executor, prompts, n) }, signal);
+  prompts.forEach((p, r) => (state.lengths[r] = lastAgain ? p.length - 1 : p.length));
+  if (!lastAgain) return reader(config, executor, results, n);
+  const last = prompts.map((p) => p.at(-1)!);
+  return step(last, signal);
+}
+
+/** Prompts [B,n] with zeros behind them, where they end, and the index of each one's last token. */
+function promptInputs(executor: Executor, prompts: readonly (readonly number[])[], n: number): Buffers {
+  const [rows, each] = [prompts.length, { dtype: 'i32', shape: [prompts.length, n] } as const];
+  const filled = (at: (prompt: readonly number[], i: number) => number): Buffer =>
+    executor.put(
+      Int32Array.from({ length: rows * n }, (_, i) => at(prompts[Math.floor(i / n)]!, i % n)),
+      each,
+    );
+  const last = Int32Array.from(prompts, (p, r) => r * n + p.length - 1);
+  return {
+    tokens: filled((p, i) => p[i] ?? 0),
+    segments: filled((p, i) => Number(i < p.length)),
+    last: executor.put(last, { dtype: 'i32', shape: [rows] }),
   };
 }
 
