@@ -119,7 +119,7 @@ describe('damaged files are read or refused', () => {
 
 test('a damaged config.json gives the model, or a refusal', async () => {
   const golden = (name: string): Uint8Array =>
-    new Uint8Array(readFileSync(new URL(`../../test/goldens/torch/model/${name}`, import.meta.url)));
+    new Uint8Array(readFileSync(new URL(`../../test/goldens/torch/model-safetensors/${name}`, import.meta.url)));
   const [config, weights] = [golden('config.json'), golden('model.safetensors')];
   const numbers = fc.constantFrom('0', '-1', '1e9', '1e300', '2.5', 'null', '"x"', '[]', '99999999', '385');
   const text = new TextDecoder().decode(config);

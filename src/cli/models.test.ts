@@ -9,7 +9,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { call, type Called, type FakeOptions } from './fake-host.ts';
 
 const GOLDENS = new URL('../../test/goldens/torch', import.meta.url).pathname;
-const MODEL = `${GOLDENS}/model`;
+const MODEL = `${GOLDENS}/model-safetensors`;
 const folder = mkdtempSync(join(tmpdir(), 'openmoe-models-'));
 const env = { OPENMOE_RUNS: join(folder, 'runs'), HF_HOME: join(folder, 'hf'), OPENMOE_WITNESS: join(folder, 'witness') };
 const models = (argv: readonly string[], options: FakeOptions = {}): Promise<Called> => call(['models', ...argv], { env, ...options });
@@ -53,7 +53,7 @@ test('a PyTorch file converts to each scheme and back: diff says equal; verify s
   const source = join(folder, 'source');
   mkdirSync(source);
   copyFileSync(join(MODEL, 'config.json'), join(source, 'config.json'));
-  copyFileSync(`${GOLDENS}/model-views.bin`, join(source, 'pytorch_model.bin'));
+  copyFileSync(`${GOLDENS}/model-views/pytorch_model.bin`, join(source, 'pytorch_model.bin'));
   writeFileSync(join(source, 'special_tokens_map.json'), '{}');
   for (const names of ['hf', 't5x', 'native-pt']) {
     const out = join(folder, `out-${names}`);

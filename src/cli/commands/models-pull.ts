@@ -6,11 +6,7 @@ import { command, required, yes } from '../command.ts';
 
 export const pull = command({
   about: 'Fetches a model from the hub: only what is missing, checked by hash; run it again to go on where it stopped',
-  examples: [
-    'models pull hf:OrionZheng/openmoe-base',
-    'models pull hf:OrionZheng/openmoe-8b@main --all',
-    'HF_ENDPOINT=http://mirror openmoe models pull hf:org/name',
-  ],
+  examples: ['models pull hf:OrionZheng/openmoe-base', 'models pull hf:OrionZheng/openmoe-8b@main --all'],
   args: { model: required('hf:org/name or hf:org/name@revision') },
   flags: { all: yes('every file of the model, not only weights, configuration and tokenizer') },
   saves: true,
