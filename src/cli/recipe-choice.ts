@@ -83,6 +83,7 @@ async function fromFile(path: string): Promise<RecipeInput> {
 }
 
 async function imported(path: string): Promise<Record<string, unknown>> {
+  if (path.endsWith('.ts')) await readTypeScript();
   try {
     return (await import(pathToFileURL(resolve(path)).href)) as Record<string, unknown>;
   } catch (error) {
@@ -93,6 +94,13 @@ async function imported(path: string): Promise<Record<string, unknown>> {
       'it is an ECMAScript module that exports a recipe',
     );
   }
+}
+
+/** Node 20 reads none by itself. Where this code runs from its sources a loader is there already; an installed package has none. */
+async function readTypeScript(): Promise<void> {
+  if (import.meta.url.endsWith('.ts')) return;
+  const loader = await import('tsx/esm/api').catch(() => undefined);
+  loader?.register();
 }
 
 const fileError = (path: string, message: string, hint: string): UserError =>
