@@ -1,7 +1,7 @@
 /** Folders with the weights of a model in many formats: the same values as the formula gives, and the logits of the forward fixtures. */
 import { placeOf } from '../checkpoints/index.ts';
 import { roundBf16 } from '../base/index.ts';
-import { formulaValues } from './formula.ts';
+import { formulaValues } from './formula.node.ts';
 import { type FixtureFolder, readJson, readTensors } from './reading.ts';
 import { ALLOWED, beyond, type Fixture, type Sheet } from './row.ts';
 import type { ForwardFile } from './torch-forward.ts';

@@ -10,7 +10,7 @@ import { wordCounter } from './counts.ts';
 import { metaPieces } from './meta-pieces.ts';
 import type { PieceNeeds, ScoredPiece } from './needs.ts';
 import type { TrainerOptions } from './options.ts';
-import { trainPairs } from './train-bpe.ts';
+import { trainPairs } from './train-pairs.ts';
 import { trainUnigram } from './train-unigram.ts';
 
 export interface PieceProgress {
