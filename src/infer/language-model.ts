@@ -1,6 +1,6 @@
 /** A model ready to read tokens one stretch after another, with its keys and values kept.   n new tokens, B rows, V vocabulary. */
 import { EXIT, UserError } from '../base/index.ts';
-import { isPacked, type Weights } from './packed.ts';
+import { buffersOf, type Weights } from './packed.ts';
 import { cacheNames, cacheShape, type ReadingConfig, stepProgram, stretchProgram } from './reading.ts';
 import { promptsProgram } from './prompts.ts';
 import { type Buffer, type Buffers, type Executor, type Loaded, type Model, type Program, referencePadding } from './vocabulary.ts';
@@ -133,7 +133,7 @@ function openState(config: ReadingConfig, executor: Executor): State {
   const caches = Object.fromEntries(cacheNames(model).map((name) => [name, executor.zeros({ dtype: 'f32', shape: cacheShape(config) })]));
   const lengths = new Int32Array(rows);
   return {
-    resident: { ...(isPacked(weights) ? weights.buffers : weights), ...caches },
+    resident: { ...buffersOf(weights), ...caches },
     lengths,
     room(row, more) {
       if (lengths[row]! + more > context)

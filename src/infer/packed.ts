@@ -2,6 +2,7 @@
 import {
   type Buffer,
   type Buffers,
+  cast,
   concat,
   type Executor,
   type Loaded,
@@ -13,6 +14,7 @@ import {
   shapeOfPacked,
   type Shape,
   trace,
+  transpose,
 } from './vocabulary.ts';
 
 /** Weights by path: packed matrices, and the rest (embedding, norms, routers) in f32. */
@@ -21,9 +23,19 @@ export interface PackedModel {
   readonly buffers: Buffers;
 }
 
-/** What inference may read weights from. */
-export type Weights = Buffers | PackedModel;
-export const isPacked = (weights: Weights): weights is PackedModel => typeof weights['bits'] === 'number';
+/** Weights by path as a file has them. */
+export interface StoredModel {
+  /** Paths of matrices that lie as [out,in]. */
+  readonly transposed: ReadonlySet<string>;
+  readonly buffers: Buffers;
+}
+
+/** What inference may read weights from: bare buffers are f32, in our orientation. */
+export type Weights = Buffers | StoredModel | PackedModel;
+export const isPacked = (weights: Weights): weights is PackedModel => typeof (weights as Record<string, unknown>)['bits'] === 'number';
+const isStored = (weights: Weights): weights is StoredModel => (weights as Record<string, unknown>)['transposed'] instanceof Set;
+export const buffersOf = (weights: Weights): Buffers => (isPacked(weights) || isStored(weights) ? weights.buffers : weights);
+export const transposedOf = (weights: Weights): ReadonlySet<string> => (isStored(weights) ? weights.transposed : new Set());
 
 /** One packed matrix, or one for each expert, and the parameters whose columns it joins. */
 export interface PackedMatrix {
@@ -63,12 +75,13 @@ export function plainPaths(model: Model): string[] {
   return model.list.map((p) => p.path).filter((path) => !packed.has(path));
 }
 
-/** Packs the weights that `source` gives by path; each may be let go once its matrix is packed. */
+/** Packs the weights that `source` gives by path, those in `transposed` as [out,in]; each may be let go once its matrix is packed. */
 export async function packModel(
   model: Model,
   executor: Executor,
   source: (path: string) => Buffer | Promise<Buffer>,
   bits: PackedBits,
+  transposed: ReadonlySet<string> = new Set(),
 ): Promise<PackedModel> {
   const buffers: Record<string, Buffer> = {};
   // Layers are alike: one program serves the matrices of all.
@@ -78,8 +91,9 @@ export async function packModel(
     const inputs: Record<string, Buffer> = {};
     for (const path of matrix.from) inputs[path] = await source(path);
     const packed = executor.zeros({ dtype: 'i8', shape: shapeOfPacked({ ...matrix, bits }) });
-    const kind = JSON.stringify([matrix.matrices, matrix.sections, ...Object.values(inputs).map((b) => b.dtype)]);
-    if (!programs.has(kind)) programs.set(kind, await executor.load(packing(matrix, inputs, bits)));
+    const turned = matrix.from.map((path) => transposed.has(path));
+    const kind = JSON.stringify([matrix.matrices, matrix.sections, turned, ...Object.values(inputs).map((b) => b.dtype)]);
+    if (!programs.has(kind)) programs.set(kind, await executor.load(packing(matrix, inputs, { bits, turned })));
     await programs.get(kind)!.run({ ...Object.fromEntries(Object.values(inputs).map((b, i) => [`part ${i}`, b])), packed });
     buffers[matrix.path] = packed;
   }
@@ -87,13 +101,24 @@ export async function packModel(
   return { bits, buffers };
 }
 
-function packing(matrix: PackedMatrix, inputs: Buffers, bits: PackedBits): Program {
+interface Parts {
+  readonly bits: PackedBits;
+  /** Which of them are [out,in]. */
+  readonly turned: readonly boolean[];
+}
+function packing(matrix: PackedMatrix, inputs: Buffers, { bits, turned }: Parts): Program {
   const parts = Object.values(inputs).map(({ shape, dtype }, i) => [`part ${i}`, { shape, dtype }] as const);
   const target = { packed: { dtype: 'i8', shape: shapeOfPacked({ ...matrix, bits }), role: 'state' } } as const;
   return trace(`pack ${matrix.path}`, { ...Object.fromEntries(parts), ...target }, (args) => {
-    const given = parts.map(([name]) => args[name]!);
-    const joined = given.length === 1 ? given[0]! : concat(given, given[0]!.shape.length - 1);
-    const packed = packWeights(reshape(joined, [...matrix.matrices]), { bits, sections: matrix.sections });
+    const all = turned.every(Boolean);
+    const given = parts.map(([name], i) => {
+      const part = parts.length === 1 ? args[name]! : cast(args[name]!, 'f32');
+      return turned[i] && !all ? transpose(part, [1, 0]) : part;
+    });
+    const joined = given.length === 1 ? given[0]! : concat(given, all ? 0 : given[0]!.shape.length - 1);
+    const [experts, depth, cols] = matrix.matrices as readonly [number, number, number];
+    const whole = reshape(joined, all ? [experts, cols, depth] : [experts, depth, cols]);
+    const packed = packWeights(whole, { bits, sections: matrix.sections, turned: all });
     return { results: { packed }, updates: { packed: 'packed' } };
   });
 }

@@ -13,7 +13,7 @@ import {
   shapeOfPacked,
   type Tensor,
 } from './vocabulary.ts';
-import { isPacked, packedMatrices, plainPaths, type Weights } from './packed.ts';
+import { isPacked, packedMatrices, plainPaths, transposedOf, type Weights } from './packed.ts';
 
 export interface Products {
   /** [N,H] → [N,3D]: queries, keys and values. `at` is the layer's path. */
@@ -31,8 +31,10 @@ export interface Products {
 /** Arguments by which a program takes these weights. */
 export function weightSpecs(model: Model, weights: Weights): Record<string, ArgumentSpec> {
   const shapes = new Map(model.list.map((p) => [p.path, p.shape]));
+  const transposed = transposedOf(weights);
+  const shapeOf = (path: string): Shape => (transposed.has(path) ? shapes.get(path)!.toReversed() : shapes.get(path)!);
   const plain = (paths: readonly string[]): [string, ArgumentSpec][] =>
-    paths.map((path) => [path, { shape: shapes.get(path)!, role: 'parameter' }]);
+    paths.map((path) => [path, { shape: shapeOf(path), role: 'parameter' }]);
   if (!isPacked(weights)) return Object.fromEntries(plain(model.list.map((p) => p.path)));
   const packed = packedMatrices(model).map((m): [string, ArgumentSpec] => [
     m.path,
@@ -43,23 +45,24 @@ export function weightSpecs(model: Model, weights: Weights): Record<string, Argu
 
 /** `weight` gives a weight's tensor by path, as `weightSpecs` names them. */
 export function products(model: Model, weights: Weights, weight: (path: string) => Tensor): Products {
-  return isPacked(weights) ? packedProducts(model, weights.bits, weight) : plainProducts(weight);
+  return isPacked(weights) ? packedProducts(model, weights.bits, weight) : plainProducts(weight, transposedOf(weights));
 }
 
-function plainProducts(weight: (path: string) => Tensor): Products {
+function plainProducts(weight: (path: string) => Tensor, transposed: ReadonlySet<string>): Products {
+  const by = (x: Tensor, path: string): Tensor => matmul(x, weight(path), { transB: transposed.has(path) });
   return {
     qkv: (x, at) =>
       concat(
-        ['query', 'key', 'value'].map((name) => matmul(x, weight(`${at}.attention.${name}`))),
+        ['query', 'key', 'value'].map((name) => by(x, `${at}.attention.${name}`)),
         1,
       ),
-    out: (x, at) => matmul(x, weight(`${at}.attention.out`)),
-    feedforward: (x, at) => matmul(gatedProduct(matmul(x, weight(`${at}.gate`)), matmul(x, weight(`${at}.up`))), weight(`${at}.down`)),
+    out: (x, at) => by(x, `${at}.attention.out`),
+    feedforward: (x, at) => by(gatedProduct(by(x, `${at}.gate`), by(x, `${at}.up`)), `${at}.down`),
     experts: (x, at, sizes) => {
-      const by = (rows: Tensor, name: string): Tensor => groupedMatmul(rows, weight(`${at}.${name}`), sizes);
-      return by(gatedProduct(by(x, 'gate'), by(x, 'up')), 'down');
+      const each = (rows: Tensor, name: string): Tensor => groupedMatmul(rows, weight(`${at}.${name}`), sizes);
+      return each(gatedProduct(each(x, 'gate'), each(x, 'up')), 'down');
     },
-    head: (x) => matmul(x, weight('head')),
+    head: (x) => by(x, 'head'),
   };
 }
 

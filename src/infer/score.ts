@@ -1,6 +1,6 @@
 /** Cross-entropy of packed rows by any form of weights, to compare them: what rounding weights costs.   B rows, S tokens a row, N = B·S, V vocabulary. */
 import { forward } from './forward.ts';
-import { isPacked, type Weights } from './packed.ts';
+import { buffersOf, type Weights } from './packed.ts';
 import { products, weightSpecs } from './products.ts';
 import type { Rows } from './rows.ts';
 import {
@@ -37,7 +37,7 @@ export async function openScorer(model: Model, executor: Executor, weights: Weig
   const loaded = await executor.load(scoringProgram(model, weights, c));
   const zeros = () => executor.zeros({ dtype: 'i32', shape: [c.rows, c.length] });
   const data = { tokens: zeros(), targets: zeros(), segments: zeros() };
-  const inputs: Buffers = { ...(isPacked(weights) ? weights.buffers : weights), ...data };
+  const inputs: Buffers = { ...buffersOf(weights), ...data };
   return {
     async run(rows, signal) {
       for (const key of ['tokens', 'targets', 'segments'] as const) executor.write(data[key], rows[key]);

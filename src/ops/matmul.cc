@@ -35,12 +35,26 @@ inline bool run_narrow(const Call& c) {
   return true;
 }
 
+constexpr i64 kTurnedBytes = 256 << 10;  // of b for a task
+
+inline bool run_few_turned(const Call& c) {
+  const bool plain = c.ins[0].rank == 2 && c.attrs[0] == 0 && c.attrs[1] != 0 && c.ins[0].dtype == DType::f32 && c.ins[1].dtype == DType::f32;
+  const i64 rows = c.dim(0, 0), depth = c.dim(0, 1), cols = c.dim(1, 0);
+  if (!plain || rows > kFewRows || depth == 0) return false;
+  const Split split(cols, larger<i64>(kLanes, kTurnedBytes / 4 / depth), kLanes);
+  c.parallel(split.count, [&](i64 task, i32) {
+    const i64 j = split.begin(task);
+    multiply_few_turned(rows, split.size(task), depth, c.in<f32>(0), c.in<f32>(1) + j * depth, c.out<f32>(0) + j, cols);
+  });
+  return true;
+}
+
 }  // namespace matmul_detail
 
 static size_t matmul_scratch(const Call& c) { return c.threads() * kMultiplyScratch * sizeof(f32); }
 
 KERNEL_WITH_SCRATCH(matmul, matmul_scratch) {
-  if (matmul_detail::run_narrow(c)) return;
+  if (matmul_detail::run_narrow(c) || matmul_detail::run_few_turned(c)) return;
   by_product_type(c.ins[0], c.ins[1], c.outs[0], [&](auto t) {
     using T = decltype(t);
     matmul_detail::multiply_all<typename T::Product, typename T::A, typename T::B, typename T::C>(c);

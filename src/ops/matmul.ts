@@ -58,6 +58,7 @@ rules(matmulOp, {
     { about: 'odd', inputs: { a: f(37, 19), b: f(19, 53) }, attrs: { transA: 0, transB: 0, bf16: 0 } },
     { about: 'aᵀ', inputs: { a: f(19, 37), b: f(19, 5) }, attrs: { transA: 1, transB: 0, bf16: 0 } },
     { about: 'bᵀ', inputs: { a: f(3, 130), b: f(67, 130) }, attrs: { transA: 0, transB: 1, bf16: 0 } },
+    { about: 'one row, bᵀ', inputs: { a: f(1, 1100), b: f(67, 1100) }, attrs: { transA: 0, transB: 1, bf16: 0 } },
     { about: 'aᵀ bᵀ', inputs: { a: f(13, 7), b: f(29, 13) }, attrs: { transA: 1, transB: 1, bf16: 0 } },
     { about: 'one row', inputs: { a: f(1, 31), b: f(31, 33) }, attrs: { transA: 0, transB: 0, bf16: 0 } },
     {

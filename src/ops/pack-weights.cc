@@ -1,5 +1,6 @@
 // pack_weights: matrices [E,K,N] to panels of 16, 8 or 4 bits a weight (native/panels.h). Done once, when a model is opened.
 // Bound by memory: it reads 4 bytes a weight and writes 2, 1.06 or 0.56.
+#include "../../native/pack.h"
 #include "../../native/panels.h"
 
 namespace openmoe::OPENMOE_ISA {
@@ -74,10 +75,42 @@ template <int Bits, class T> inline void pack_block(const Source<T>& w, i64 row,
   }
 }
 
+// The same block of a matrix that lies as [N,K]: w holds the rows that are the block's columns.
+template <int Bits, class T> inline void pack_turned(const Source<T>& w, i64 k, i8* to) {
+  f32 block[kDeep * kLanes];
+  for (i64 row = 0; row < kDeep; row += kLanes) {
+    vf square[kLanes];
+#pragma GCC unroll 16
+    for (int col = 0; col < kLanes; ++col) {
+      const bool here = col < w.rows && k + row < w.cols;
+      square[col] = here ? load_part(w.data + col * w.step + k + row, w.cols - k - row) : vf{};
+    }
+    pack::transpose<1>(square);
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) store(block + (row + i) * kLanes, square[i]);
+  }
+  pack_block<Bits, f32>({block, kLanes, kDeep, kLanes}, 0, to);
+}
+
+template <int Bits, class T> void pack_all_turned(const Call& c) {
+  const i64 cols = c.dim(0, 1), depth = c.dim(0, 2), sections = c.index_attr(1), count = c.outs[0].dims[1];
+  const i64 bytes = panels::panel_bytes(Bits, depth), wide = cols / sections;
+  c.parallel(c.dim(0, 0) * count, [&](i64 task, i32) {
+    const i64 e = task / count, panel = task % count;
+    for (i64 v = 0; v < kVectors; ++v) {
+      const i64 col = panel / sections * kCols + v * kLanes;
+      const Source<T> w{c.in<T>(0) + (e * cols + panel % sections * wide + col) * depth, depth, wide - col, depth};
+      i8* to = c.out<i8>(0) + task * bytes + v * kLanes * 4;
+      for (i64 k = 0; k < depth; k += kDeep, to += panels::block_bytes(Bits)) pack_turned<Bits, T>(w, k, to);
+    }
+  });
+}
+
 // Panels packed block by block beside each other: of each row whole runs of cache lines are read.
 constexpr i64 kTogether = 8;
 
 template <int Bits, class T> void pack_all(const Call& c) {
+  if (c.attrs[2] != 0) return pack_all_turned<Bits, T>(c);
   const i64 depth = c.dim(0, 1), cols = c.dim(0, 2), sections = c.index_attr(1), count = c.outs[0].dims[1];
   const i64 bytes = panels::panel_bytes(Bits, depth), wide = cols / sections;
   const i64 together = kTogether * sections, runs = ceil_div(count, together);

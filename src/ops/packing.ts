@@ -82,15 +82,17 @@ function packGroup(
   });
 }
 
-/** Packs `w` into `to`, which holds zeros. */
-export function packMatrices(w: Numbers, to: Numbers, { bits, matrices, sections }: Packing): void {
+/** Packs `w` into `to`, which holds zeros; where it is `turned`, w is [E,N,K]. */
+export function packMatrices(w: Numbers, to: Numbers, { bits, matrices, sections }: Packing, turned = false): void {
   const [experts, depth, cols] = matrices as [number, number, number];
   const [count, bytes, wide] = [panelCount(cols, sections), panelBytes(bits, depth), cols / sections];
   for (let panel = 0; panel < experts * count; panel++)
     for (let col = 0; col < COLUMNS; col++) {
       const [e, p] = [Math.floor(panel / count), panel % count];
       const n = Math.floor(p / sections) * COLUMNS + col;
-      const weight = (k: number): number => (n < wide && k < depth ? w[(e * depth + k) * cols + (p % sections) * wide + n]! : 0);
+      const c = (p % sections) * wide + n;
+      const weight = (k: number): number =>
+        n < wide && k < depth ? w[turned ? (e * cols + c) * depth + k : (e * depth + k) * cols + c]! : 0;
       for (let row = 0; row < Math.ceil(depth / DEEP) * DEEP; row += GROUP)
         packGroup(
           Array.from({ length: GROUP }, (_, i) => weight(row + i)),
