@@ -39,6 +39,19 @@ describe('a sheet', () => {
   ])('fails on %s', (_, ours, theirs) => {
     expect(rowOf(ours, theirs)).toMatchObject({ verdict: 'fail', max_abs: null });
   });
+  test('measures parts of losses in their own size only where they are above 1', () => {
+    const to = sheet('x');
+    to.near('small', [1e-4 + 9e-6], [1e-4], ALLOWED.lossPart);
+    to.near('small, too far', [1e-4 + 2e-5], [1e-4], ALLOWED.lossPart);
+    to.near('large', [5000.04], [5000], ALLOWED.lossPart);
+    to.near('large, too far', [5000.06], [5000], ALLOWED.lossPart);
+    expect(to.rows.map((r) => [r.measure, r.verdict])).toEqual([
+      ['absolute', 'pass'],
+      ['absolute', 'fail'],
+      ['relative', 'pass'],
+      ['relative', 'fail'],
+    ]);
+  });
   test('measures the largest difference, and keeps it when a quantity comes again', () => {
     const to = sheet('x');
     to.near('y', [2, 4], [2.00005, 4], ALLOWED.jaxLogits);
