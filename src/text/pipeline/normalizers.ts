@@ -1,7 +1,7 @@
 /** Normalizers of tokenizer.json: what is done to a text before it is cut. */
 import { type Charsmap, readCharsmap } from '../charsmap.ts';
 import { CHARACTER_OF } from '../alphabet.ts';
-import { type Aligned, type Change, codePoints, prepend, replaceMatches, slices, transform } from './aligned.ts';
+import { type Aligned, aligned, type Change, codePoints, prepend, replaceMatches, slices, transform } from './aligned.ts';
 import { literally, translate } from './regex.ts';
 import type { NormalizerJson, PatternJson } from './schema.ts';
 import { normalizeForm } from './unicode.ts';
@@ -31,7 +31,7 @@ export function normalizerOf(json: NormalizerJson): Normalizer {
     case 'StripAccents':
       return (source) => replaceMatches(source, /\p{M}+/gu, '');
     case 'Nmt':
-      return (source) => perCharacter(replaceMatches(source, CONTROLS, ''), (c) => (SPACES.test(c) ? ' ' : c));
+      return (source) => replaceMatches(replaceMatches(source, CONTROLS, ''), SPACES, ' ');
     case 'Replace': {
       const pattern = patternOf(json.pattern);
       return (source) => replaceMatches(source, pattern, json.content);
@@ -45,9 +45,29 @@ export function normalizerOf(json: NormalizerJson): Normalizer {
   }
 }
 
+/** What works character by character, and leaves an ASCII letter or digit a character of its own. */
+const LOCAL = new Set<NormalizerJson['type']>(['NFC', 'NFD', 'NFKC', 'NFKD', 'Lowercase', 'StripAccents', 'Nmt', 'Strip']);
+
+/**
+ * The same normalizer where only the place of the first character is followed. What stands before the first ASCII letter or digit is normalized
+ * with alignments, to see what the text then begins with; where that is not enough the whole text is.
+ */
+export function followingStart(json: NormalizerJson | undefined, normalize: Normalizer): Normalizer {
+  const flat = (n: NormalizerJson): NormalizerJson[] => (n.type === 'Sequence' ? n.normalizers.flatMap(flat) : [n]);
+  const local = !json || flat(json).every(({ type }) => LOCAL.has(type));
+  return (source) => {
+    if (source.start !== 0) return normalize(source);
+    const at = source.text.search(/[a-zA-Z0-9]/);
+    const begin = local && at >= 0 ? normalize(aligned(source.text.slice(0, at + 1), 'all')).starts! : [];
+    // Where two stem from the first of the source, a cut between them would have to know.
+    if (begin.length === 0 || begin[1] === 0) return normalize(aligned(source.text, 'all'));
+    return { ...normalize(source), start: begin[0] };
+  };
+}
+
 /** What SentencePiece's rule nmt takes away, and what it makes a space. */
 const CONTROLS = /[\u0001-\u0008\u000B\u000E-\u001F\u007F\u008F\u009F]/gu;
-const SPACES = /[\t\n\f\r\u1680\u200B-\u200F\u2028\u2029\u2581\uFEFF\uFFFD]/u;
+const SPACES = /[\t\n\f\r\u1680\u200B-\u200F\u2028\u2029\u2581\uFEFF\uFFFD]/gu;
 
 function perCharacter(source: Aligned, map: (c: string) => string): Aligned {
   const changes = Array.from(source.text, (c): Change[] => Array.from(map(c), (part, i): Change => [part, i > 0 ? 1 : 0]));
