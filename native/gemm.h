@@ -87,9 +87,10 @@ template <class P, class S> inline void take_panel(Tile& t, ViewOf<S> b, i64 dep
 
 // c (rows × cols, c_step elements from row to row) = a·b, or c += a·b, on the calling thread. Any number of rows, any depth, zeros
 // included; at most kBlockCols columns where c is bf16, and then nothing is added to. `around`: c is large, aligned and not read soon.
+// What is read `after` is fetched at the end.
 template <class P = F32, class A, class B, class C>
 inline void multiply(i64 rows, i64 cols, i64 depth, ViewOf<A> a, ViewOf<B> b, C* c, i64 c_step, bool add, f32* scratch,
-                     bool around = false) {
+                     bool around = false, const Ahead* after = nullptr) {
   f32 *packed_cols = scratch, *rows_memory = scratch + kPackedCols, *sums = rows_memory + kCopiedRows;
   const i64 most_deep = block_depth<P>(depth), most_high = block_rows<P>(depth);
   if (depth == 0 && !add) {
@@ -122,6 +123,7 @@ inline void multiply(i64 rows, i64 cols, i64 depth, ViewOf<A> a, ViewOf<B> b, C*
           rows_after = LeftBlock<P, A>(a.at(i, k + deep), high, smaller(most_deep, depth - k - deep), rows_memory).lines(0);
           next.then = &rows_after;
         }
+        if (after && i + high == rows && j + kTileCols >= cols && k + deep == depth) next = *after;
         multiply_panel<P, A, B>(left, t, j == packed, next);
       }
     }

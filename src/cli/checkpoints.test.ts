@@ -88,6 +88,7 @@ describe.runIf(engineIsBuilt())('inspect --ids-file', () => {
     expect((await call(['inspect', MODEL, '--ids-file', join(folder, 'none')])).exit).toBe(3);
     writeFileSync(join(folder, 'empty.txt'), '\n');
     expect((await call(['inspect', MODEL, '--ids-file', join(folder, 'empty.txt')])).exit).toBe(2);
+    expect((await call(['inspect', MODEL])).exit).toBe(2); // no probe set, no ids
   });
 });
 

@@ -100,6 +100,28 @@ describe('a folder of fixtures', () => {
     const row = report.rows.find((r) => r.fixture === fixture && r.verdict === 'not run');
     expect(row?.reason).toContain(reason);
   });
+  test('compares a checkpoint with the formula that made it, among models of the same sizes, whatever its folder is called', async () => {
+    const whole = await folderOf('torch', /^(model-legacy\/|forward-tiny1)/);
+    const path = (name: string): string => name.replace('tiny-legacy', 'model-legacy').replace('forward-another', 'forward-tiny1');
+    const other = json((f) => ({ ...f, seed: 7, inputs: {} }));
+    const folder: FixtureFolder = {
+      ...whole,
+      files: [
+        ...whole.files.map((f) => f.replace('model-legacy', 'tiny-legacy')),
+        'forward-another.json',
+        'forward-another.safetensors',
+      ].sort(),
+      read: async (name) => (name === 'forward-another.json' ? other(await whole.read(path(name))) : whole.read(path(name))),
+      open: (name) => whole.open(path(name)),
+    };
+    const { rows } = await runParity(folder, executor);
+    const ofFolder = rows.filter((r) => r.fixture === 'tiny-legacy as a checkpoint');
+    expect(ofFolder.map((r) => [r.quantity, r.verdict])).toEqual([
+      ['entries that are not finite', 'pass'],
+      ['weights by formula', 'pass'],
+      ['logits', 'pass'],
+    ]);
+  });
   test('that is broken is not run', async () => {
     const folder = await folderOf('jax', /^(modules|init)/, {
       'modules.safetensors': (old) => old.subarray(0, -3),

@@ -58,10 +58,17 @@ export async function prepare(
 /** Seconds of the speed probe at most, and steps at least. */
 const PROBE_SECONDS = 4;
 const PROBE_STEPS = 3;
-/** Share of the time that training steps get; validation and checkpoints take the rest. */
-const STEP_SHARE = 0.9;
+/** Share of the time for steps, validation and probe; the rest is for writing checkpoints. */
+const COMPUTING = 0.95;
+/** A forward pass, in training steps of as many rows: one of the three matmuls of each weight. */
+const FORWARD = 1 / 3;
+/** However much there is to read, steps get this share: on slow machines the whole takes longer instead. */
+const LEAST_SHARE = 0.5;
 
-/** The recipe with `train.steps` fixed: as many as `train.seconds` allow at the speed of a short probe on throw-away state. */
+/**
+ * The recipe with `train.steps` fixed: as many as `train.seconds` allow, with validation and the probe of the kept checkpoints, at the
+ * speed of a short trial on throw-away state.
+ */
 export async function fixSteps(recipe: Recipe, { model, dataset }: Prepared, executor: Executor, signal?: AbortSignal): Promise<Recipe> {
   if (recipe.train.steps > 0) return recipe;
   const session = await openSession(model, recipe, executor);
@@ -79,5 +86,14 @@ export async function fixSteps(recipe: Recipe, { model, dataset }: Prepared, exe
   session.close();
   times.sort((a, b) => a - b);
   const median = times[Math.floor(times.length / 2)]!;
-  return { ...recipe, train: { ...recipe.train, steps: Math.max(1, Math.floor((recipe.train.seconds * STEP_SHARE) / median)) } };
+  const room = (recipe.train.seconds * COMPUTING) / median;
+  const reading = (FORWARD * rowsRead(recipe, dataset)) / (recipe.train.batch * recipe.train.accumulate);
+  const steps = Math.max(1, Math.floor(Math.max(room - reading, room * LEAST_SHARE)));
+  return { ...recipe, train: { ...recipe.train, steps } };
+}
+
+/** Rows that validation and the probe of the kept checkpoints read in a whole training. */
+function rowsRead({ seed, data, validation, checkpoints, probe }: Recipe, dataset: Dataset): number {
+  const probed = dataset.probeRows({ seed, sequencesPerDomain: probe.sequencesPerDomain }).tokens.length / data.length;
+  return validation.rows / validation.everyShare + probed * new Set([...checkpoints.probeShares, 1]).size;
 }

@@ -86,7 +86,7 @@ export const RecipeSchema = z.strictObject({
     accumulate: upTo(10_000).default(1),
     /** Activation recomputation: `layer` keeps only the inputs of layers and runs each forward again for its gradients; same bits. */
     recompute: z.enum(['none', 'layer']).default('none'),
-    /** Steps; 0 asks for as many as `seconds` allow, fixed before step 0 from a speed probe. */
+    /** Steps; 0 asks for as many as `seconds` allow, validation and probe included, fixed before step 0 from a speed probe. */
     steps: z.int().min(0),
     seconds: z.number().positive().default(120),
   }),

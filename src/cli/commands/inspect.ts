@@ -8,7 +8,7 @@ import { DIALECTS, type Dialect } from '../../infer/index.ts';
 import { type Answer, command, optional, parseText, parseWord, required, value, valueOr, wordOr } from '../command.ts';
 import { parseIds } from '../ids.ts';
 import { readIdsFile, recordIds } from '../ids-record.ts';
-import { MODEL } from '../model-reference.ts';
+import { findModel, MODEL } from '../model-reference.ts';
 import { recordOf } from '../probing.ts';
 import { openForReading } from '../reading-model.ts';
 import { reopen } from '../reopened.ts';
@@ -55,6 +55,7 @@ export const inspect = command({
         hint: "write: openmoe inspect last token ' the'",
       });
     if (flags.idsFile !== undefined) return inspectIds(ref, { ...flags, what, text, idsFile: flags.idsFile, terminal });
+    await requireRun(ref, terminal);
     const opened = await reopen(ref, terminal, { threads: flags.threads, signal });
     const { run, recipe, tokenizer, step, model } = opened;
     if (model.moeLayers.length === 0)
@@ -73,6 +74,16 @@ export const inspect = command({
     return { schema: `openmoe.inspect-${what}/1`, data: { run: run.dir, step, ...view.json, files }, text: view.text };
   },
 });
+
+/** Only runs keep a probe set. Throws E_NO_PROBE_SET (usage). */
+async function requireRun(ref: string, terminal: Terminal): Promise<void> {
+  if ((await findModel(ref, terminal)).kind !== 'run')
+    throw new UserError('E_NO_PROBE_SET', EXIT.usage, {
+      message: 'a checkpoint has no probe set',
+      place: ref,
+      hint: 'give ids to read: --ids-file FILE, a row a line, as 0,17,5',
+    });
+}
 
 interface IdsLook {
   readonly what: (typeof LOOKS)[number];

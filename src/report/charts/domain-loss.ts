@@ -32,7 +32,7 @@ export function domainLossChart(validation: readonly DomainLoss[]): Chart {
       marginLeft: 110,
       marginRight: 44,
       x: { label: 'nats per token', grid: true, ticks: 5 },
-      y: { label: null, domain: ends.map(({ domain }) => domain), tickFormat: shortened },
+      y: { label: null, domain: ends.map(({ domain }) => domain), tickFormat: (domain: string) => shortened(domain) },
       marks: [
         Plot.link(ends, { x1: 'start', x2: 'end', y1: 'domain', y2: 'domain', stroke: QUIET }),
         Plot.dot(ends, { x: 'start', y: 'domain', stroke: QUIET, fill: 'var(--paper)', r: 3 }),
@@ -51,4 +51,4 @@ export function domainLossChart(validation: readonly DomainLoss[]): Chart {
 }
 
 /** Names longer than the margin of a chart, cut. */
-export const shortened = (name: string): string => (name.length > 17 ? `${name.slice(0, 16)}…` : name);
+export const shortened = (name: string, most = 17): string => (name.length > most ? `${name.slice(0, most - 1)}…` : name);

@@ -22,6 +22,9 @@ export const groupName = ({ domain, language }: Pick<FertilityRow, 'domain' | 'l
 /** NaN where there is nothing to divide by. */
 export const per = (amount: number, of: number): number => (of > 0 ? amount / of : NaN);
 
+/** Characters of a group's name that have room, and what each takes. */
+const NAME = 22;
+const ADVANCE = 6;
 const SYMBOLS = ['circle', 'square', 'triangle', 'diamond', 'cross', 'star'] as const;
 
 const COLUMNS =
@@ -57,9 +60,10 @@ export function fertilityChart(rows: readonly FertilityRow[]): Chart {
     legend: tokenizers.map((label, i) => ({ label: shortened(label), colour: seriesColour(i), mark: 'dot' as const })),
     plot: {
       height: 48 + 22 * groups.length,
-      marginLeft: 110,
+      marginLeft: 20 + ADVANCE * Math.min(NAME, Math.max(...groups.map(({ length }) => length))),
+      marginRight: 16,
       x: { label: 'bytes per token', grid: true, ticks: 5, zero: true },
-      y: { label: null, domain: groups, tickFormat: shortened },
+      y: { label: null, domain: groups, tickFormat: (name: string) => shortened(name, NAME) },
       symbol: { type: 'identity' },
       marks: [
         Plot.ruleY(groups, { stroke: LINE }),
