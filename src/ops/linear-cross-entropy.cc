@@ -1,7 +1,7 @@
 // linear_cross_entropy: loss = Σ scale·(log Z − logit of the target + z·log² Z) of logits = h·w, with its gradients, in chunks of
 // tokens so that [T,V] never exists.  T tokens, D features, V vocabulary. Bound by the multipliers: three products a chunk, 78–85 % of the
-// FMA peak of two Zen 5 cores with 8,192 and 32,128 words, 74–80 % in bf16. With 256,384 words, of which a chunk has 57 tokens or 114 in
-// bf16, 73 and 72 %: w is read twice and its gradient updated once a chunk, 27 and 15 GB, at full bandwidth a third of the products' time.
+// FMA peak of two Zen 5 cores with 8,192 and 32,128 words, 68–80 % in bf16. With 256,384 words, of which a chunk has 57 tokens or 114 in
+// bf16, 68–75 and 69–74 %: w is read twice and its gradient updated once a chunk, 27 and 15 GB, at full bandwidth a third of the products' time.
 // While logits are in a cache they become weights exp(logit − the largest near it), in the type of h, and those gradients in place.
 #include "../../native/gemm.h"
 
