@@ -22,11 +22,14 @@ template <class P = F32> inline i64 block_rows(i64 depth) {
   return smaller(kBlockRows, kBlockNumbers / ceil_div(block_depth<P>(depth), P::kDeep));
 }
 
+// The tile of c on its way from memory while one computes: a shallow one is done before memory answers.
+constexpr i64 kTilesAhead = 3;
+
 // Rows times one panel of columns; c is the tile at the upper left, which packs its b if that is not packed yet. The `first` panel of
 // columns finds rows as they lie in memory, takes them in and has the next ones fetched.
 template <class P, class A, class B> inline void multiply_panel(const LeftBlock<P, A>& a, const Tile& c, bool first, Ahead next) {
   for (i64 p = 0; p < a.split.panels; ++p) {
-    const i64 i = a.split.begin(p), below = a.split.begin(p + 1);
+    const i64 i = a.split.begin(p), soon = p + kTilesAhead, beside = soon - a.split.panels;
     Ahead rows;
     if (first) {
       a.take(p);
@@ -36,7 +39,7 @@ template <class P, class A, class B> inline void multiply_panel(const LeftBlock<
     Tile t = c;
     t.a = a.panel(p);
     t.c += i * t.c_step;
-    t.soon = p + 1 < a.split.panels ? c.c + below * t.c_step : c.soon;
+    t.soon = beside < 0 ? c.c + a.split.begin(soon) * t.c_step : beside < a.split.panels ? c.soon + a.split.begin(beside) * t.c_step : c.soon;
     if (t.rounded) t.rounded += i * t.rounded_step;
     if (p > 0) t.raw = nullptr;
     multiply_rows<P, B>(a.split.height(p), t, first ? &rows : &next);
