@@ -310,10 +310,11 @@ inline void multiply_turned(i64 rows, i64 high, i64 depth, ViewOf<X> x, const f3
   }
 }
 
-// Is it one chain, and does y stay in the second-level cache beside x?
+// Are sums so short that storing them is what counts, and does y stay in the second-level cache? From 128 numbers deep on, packing y
+// before anything is multiplied costs more than writing w in its own order saves.
 template <class P> inline bool is_shallow(i64 rows, i64 high, i64 cols) {
   const i64 depth = ceil_div(rows, P::kDeep);
-  return cols % kTileCols == 0 && depth <= kBlockDepth && depth * cols <= 2 * few::kPacked / 3 && depth * (high + cols) + kLanes <= kMultiplyScratch;
+  return cols % kTileCols == 0 && depth <= 96 && depth * cols <= few::kPacked && depth * (high + cols) + kLanes <= kMultiplyScratch;
 }
 
 // w[high, cols] = x·y for x[high, rows] and y[rows, cols], w_step from row to row; stored around the caches if so asked.

@@ -1,6 +1,7 @@
 // grouped_matmul: y[S,F], the rows of expert e = its rows of x[S,D] · w[e]; rows of no expert are zero.
-// From 64 rows an expert on bound by the multipliers: 63–81 % of the FMA peak of two Zen 5 cores with 64 experts and 81–85 % with 8, of the
-// bf16 peak 59–69 and 78–82 %. With 16 rows by reading w: 28–40 GB/s, of the 48–60 that two threads read in order and do nothing else.
+// From 64 rows an expert on bound by the multipliers: 74–85 % of the FMA peak of two Zen 5 cores, 71–84 % of the bf16 peak (77–80 % of one
+// core; with w in the second-level cache 82). With 16 rows by reading w: 28–40 GB/s, of the 48–60 that two threads read in order and do
+// nothing else.
 #include "../../native/few-rows.h"
 #include "../../native/groups.h"
 
