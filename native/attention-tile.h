@@ -2,6 +2,7 @@
 // have any strides (that costs nothing: 99 % of the FMA peak of a Zen 5 core at a depth of 32), so only what stands on the side of
 // the vectors is ever turned.
 #pragma once
+#include "lanes.h"
 #include "pack.h"
 
 namespace openmoe::OPENMOE_ISA {
@@ -86,14 +87,17 @@ inline void copy_rows(const f32* src, i64 step, i64 rows, i64 size, f32* dst, i6
 }
 
 // dst[i·step + d] = x[d·kWide + i] · scale[i] for i < rows <= kLanes and d < size.
-inline void turn_out(const f32* x, i64 size, i64 rows, vf scale, f32* dst, i64 step) {
+inline void turn_out(const f32* x, i64 size, i64 rows, vf scale, f32* dst, i64 step, bool around = false) {
   for (i64 d = 0; d < size; d += kLanes) {
     const i64 lanes = smaller<i64>(kLanes, size - d);
     vf v[kLanes];
 #pragma GCC unroll 16
     for (int l = 0; l < kLanes; ++l) v[l] = load(x + smaller<i64>(d + l, size - 1) * kWide) * scale;
     pack::transpose<1>(v);
-    if (lanes == kLanes && rows == kLanes) {
+    if (lanes == kLanes && rows == kLanes && around) {
+#pragma GCC unroll 16
+      for (int l = 0; l < kLanes; ++l) put(dst + l * step + d, v[l], Around{});
+    } else if (lanes == kLanes && rows == kLanes) {
 #pragma GCC unroll 16
       for (int l = 0; l < kLanes; ++l) store(dst + l * step + d, v[l]);
     } else {
@@ -103,6 +107,21 @@ inline void turn_out(const f32* x, i64 size, i64 rows, vf scale, f32* dst, i64 s
       }
     }
   }
+}
+
+// Σ a·b of each of `rows` <= kLanes rows.
+inline vf dots(const f32* a, const f32* b, i64 step, i64 rows, i64 size) {
+  vf sum[kLanes] = {};
+  for (i64 i = 0; i < rows; ++i) {
+    vf row{};
+    for (i64 d = 0; d < size; d += kLanes) row += load_part(a + i * step + d, size - d) * load_part(b + i * step + d, size - d);
+    sum[i] = row;
+  }
+  pack::transpose<1>(sum);
+  for (i64 half = kLanes / 2; half > 0; half /= 2) {
+    for (i64 i = 0; i < half; ++i) sum[i] += sum[i + half];
+  }
+  return sum[0];
 }
 
 }  // namespace attention

@@ -7,24 +7,19 @@
 namespace openmoe::OPENMOE_ISA {
 namespace few {
 
-// Memory that is needed soon: `rate` cache lines a step of a tile.
+// Memory that is needed soon, and what follows it: `rate` cache lines a step of a tile.
 struct Feed {
   Ahead ahead;
   i64 rate = 0;
-  template <class S> Feed(const S* data, i64 count, i64 step, i64 times, i64 steps) {
-    if (times <= 0 || steps <= 0) return;
-    ahead = Ahead(data, count, step, times);
-    rate = ceil_div(ahead.lines * times, steps);
+  Feed(const Ahead& first, i64 steps) : ahead(first) {
+#if !defined(__wasm__)  // there is nothing to fetch with
+    if (steps <= 0) return;
+    for (const Ahead* a = &first; a; a = a->then) rate += a->lines * a->runs;
+    rate = ceil_div(rate, steps);
+#endif
   }
   void step(i64 lines) {
     for (; lines > 0; --lines) ahead.fetch();
-  }
-  i64 lines() const {
-#if defined(__wasm__)
-    return 0;  // there is nothing to fetch with
-#else
-    return ahead.runs > 0 ? rate : 0;
-#endif
   }
 };
 
@@ -97,7 +92,7 @@ template <class P, int Rows, bool First> void stretch_tile(const Stretch& s) {
       for (int j = 0; j < kTileVectors; ++j) sum.at[i][j] = load(s.sums + i * kTileCols + j * kLanes);
   }
   Feed feed = *s.feed;
-  const i64 lines = feed.lines();
+  const i64 lines = feed.rate;
   const f32 *a = s.a, *w = s.w;
   f32* packed = s.packed;
   for (i64 k = s.depth; k > 0; --k, a += Rows, packed += kTileCols) {
@@ -128,6 +123,19 @@ template <class P, int... I> inline void run_stretch(i64 rows, bool first, const
   (first ? reading : packed)[rows - 1](s);
 }
 
+// Sums of a tile over a block of the depth, added to those of the blocks before: kept as totals, or the result.
+template <class Y> inline void end_block(i64 rows, const f32* sums, const f32* before, f32* totals, Y* y, i64 y_step) {
+  for (i64 i = 0; i < rows; ++i) {
+#pragma GCC unroll 4
+    for (i64 at = 0; at < kTileCols; at += kLanes) {
+      vf sum = load(sums + i * kTileCols + at);
+      if (before) sum = load(before + i * kTileCols + at) + sum;
+      if (totals) store(totals + i * kTileCols + at, sum);
+      else store(y + i * y_step + at, sum);
+    }
+  }
+}
+
 // ---- x·wᵀ, turned: the rows of w are broadcast where they lie side by side, and the rows of x stand in the lanes
 
 constexpr i64 kRowStep = kBlockDepth + kLanes;  // off a power of two: else the rows of a tile share a cache set
@@ -138,7 +146,7 @@ void turned_tile(i64 depth, const f32* a, const f32* b, f32* to, i64 to_step, bo
   Sums<P, kTileRows, Vectors> sum;
   sum.clear();
   Feed feed = *next;
-  const i64 lines = feed.lines();
+  const i64 lines = feed.rate;
   for (i64 k = depth; k > 0; --k, ++a, b += Vectors * kLanes) {
     feed.step(lines);
     vf row[Vectors];
@@ -195,45 +203,58 @@ inline void run_shallow(i64 rows, bool around, i64 depth, const f32* a, const f3
 
 }  // namespace few
 
-// Is w worth reading row by row? Sums go to the second-level cache and back once a stretch: in f32 that costs more than it saves from 40
-// rows on, in bf16, where packing counts twice, from 80.
-template <class P> inline bool streams(i64 rows, i64 cols, i64 depth) {
-  const bool whole = depth > 0 && depth % P::kDeep == 0 && cols % kTileCols == 0;
-  return whole && rows <= 40 * P::kDeep && rows * (kBlockDepth + 2 * cols) + kTileCols * few::kStretch + 2 * kLanes <= kMultiplyScratch;
+// The part of w that a stretch reads: rows long enough for memory to follow, few enough bytes for two such parts in the second-level cache.
+inline Split streamed_cols(i64 cols) { return Split(cols, 512, kTileCols); }
+template <class P, class W> inline Ahead streamed_part(const W* w, i64 w_step, i64 cols, i64 depth) {
+  return Ahead(w, cols, w_step, smaller(few::kStretch * P::kDeep, depth));
 }
 
-// y = x·w for a w of `cols` columns, w_step from row to row.
+// Is w worth reading row by row? Sums go to the second-level cache and back once a stretch: in f32 that costs more than it saves from 40
+// rows on, in bf16, where packing counts twice, from 80. Where the rows of a panel share a few cache sets, what is fetched early does not
+// stay: then it pays for more of them.
+template <class P> inline bool streams(i64 rows, i64 cols, i64 depth, i64 w_step) {
+  const bool whole = depth > 0 && depth % P::kDeep == 0 && cols > 0 && cols % kTileCols == 0;
+  const i64 most = w_step * static_cast<i64>(sizeof(f32)) % 4096 == 0 ? 64 : 40;
+  return whole && rows <= most * P::kDeep && rows * (kBlockDepth + 2 * cols) + kTileCols * few::kStretch + 2 * kLanes <= kMultiplyScratch;
+}
+
+// y = x·w for a w of `cols` columns, w_step from row to row. Fetches what comes `after` at the end.
 template <class P, class X, class Y>
-inline void multiply_streamed(i64 rows, i64 cols, i64 depth, ViewOf<X> x, const f32* w, i64 w_step, Y* y, i64 y_step, f32* scratch) {
+inline void multiply_streamed(i64 rows, i64 cols, i64 depth, ViewOf<X> x, const f32* w, i64 w_step, Y* y, i64 y_step, f32* scratch,
+                              const Ahead& after) {
   const i64 most_deep = block_depth<P>(depth);
   constexpr i64 stretch = few::kStretch * P::kDeep;
   const RowPanels split(rows);
+  const Split wide = streamed_cols(cols);
   f32 *panel = scratch, *packed = panel + kTileCols * few::kStretch, *sums = packed + round_up(rows * kBlockDepth + kLanes, kLanes);
   f32* totals = sums + rows * cols;
   for (i64 k = 0; k < depth; k += most_deep) {
     const i64 deep = smaller(most_deep, depth - k), packed_depth = deep / P::kDeep;
     few::pack_rows<P>(x.at(0, k), rows, deep, packed);
-    for (i64 s = 0; s < deep; s += stretch) {
-      const i64 high = smaller(stretch, deep - s), next = k + s + high;
-      few::Feed feed(w + next * w_step, cols, w_step, smaller(stretch, depth - next), high / P::kDeep * split.panels * (cols / kTileCols));
-      for (i64 j = 0; j < cols; j += kTileCols) {
-        for (i64 p = 0; p < split.panels; ++p) {
-          const i64 i = split.begin(p), height = split.height(p);
-          few::run_stretch<P>(height, p == 0,
-                              {high / P::kDeep, packed + i * packed_depth + s / P::kDeep * height, w + (k + s) * w_step + j, w_step, panel,
-                               sums + j * rows + i * kTileCols, s == 0, &feed},
-                              CountTo<kTileRows>::type{});
-        }
-      }
-    }
-    const bool last = k + deep == depth;
-    for (i64 i = 0; i < rows; ++i) {
-      for (i64 j = 0; j < cols; j += kTileCols) {
-        for (i64 l = 0; l < kTileCols; l += kLanes) {
-          const i64 at = j * rows + i * kTileCols + l;
-          const vf sum = k > 0 ? load(totals + at) + load(sums + at) : load(sums + at);
-          if (last) store(y + i * y_step + j + l, sum);
-          else store(totals + at, sum);
+    for (i64 q = 0; q < wide.count; ++q) {
+      const i64 left = wide.begin(q), width = wide.size(q);
+      for (i64 s = 0; s < deep; s += stretch) {
+        const i64 high = smaller(stretch, deep - s);
+        const bool ends = s + high == deep, last = k + deep == depth;
+        const auto next = [&] {
+          if (!ends) return streamed_part<P>(w + (k + s + high) * w_step + left, w_step, width, deep - s - high);
+          if (q + 1 < wide.count) return streamed_part<P>(w + k * w_step + wide.begin(q + 1), w_step, wide.size(q + 1), deep);
+          return last ? after : streamed_part<P>(w + (k + deep) * w_step, w_step, wide.size(0), depth - k - deep);
+        };
+        few::Feed feed(next(), high / P::kDeep * split.panels * (width / kTileCols));
+        for (i64 j = left; j < left + width; j += kTileCols) {
+          for (i64 p = 0; p < split.panels; ++p) {
+            const i64 i = split.begin(p), height = split.height(p);
+            f32 *sum = sums + (j - left) * rows + i * kTileCols, *total = totals + j * rows + i * kTileCols;
+            Y* to = y + i * y_step + j;
+            if (ends && last)
+              for (i64 r = 0; r < height; ++r) __builtin_prefetch(to + r * y_step, 1);
+            few::run_stretch<P>(height, p == 0,
+                                {high / P::kDeep, packed + i * packed_depth + s / P::kDeep * height, w + (k + s) * w_step + j, w_step, panel,
+                                 sum, s == 0, &feed},
+                                CountTo<kTileRows>::type{});
+            if (ends) few::end_block(height, sum, k > 0 ? total : nullptr, last ? nullptr : total, to, y_step);
+          }
         }
       }
     }
@@ -247,9 +268,10 @@ template <class P> inline bool turns(i64 rows, i64 depth) {
   return depth > 0 && (rows <= 32 || full) && lanes * ceil_div(depth, P::kDeep) <= few::kPacked;
 }
 
-// y[rows, high] = x[rows, depth] · wᵀ for w[high, depth], w_step from row to row.
+// y[rows, high] = x[rows, depth] · wᵀ for w[high, depth], w_step from row to row. Fetches what comes `after` at the end.
 template <class P, class X, class Y>
-inline void multiply_turned(i64 rows, i64 high, i64 depth, ViewOf<X> x, const f32* w, i64 w_step, Y* y, i64 y_step, f32* scratch) {
+inline void multiply_turned(i64 rows, i64 high, i64 depth, ViewOf<X> x, const f32* w, i64 w_step, Y* y, i64 y_step, f32* scratch,
+                            const Ahead& after) {
   const i64 most_deep = block_depth<P>(depth);
   const i64 lanes = round_up(rows, kLanes), packed_depth = ceil_div(depth, P::kDeep);
   f32 *a = scratch, *t = a + kTileRows * few::kRowStep, *b = t + few::kTurn * lanes;
@@ -261,7 +283,8 @@ inline void multiply_turned(i64 rows, i64 high, i64 depth, ViewOf<X> x, const f3
     const i64 turned = smaller(few::kTurn, high - d);
     for (i64 i = 0; i < turned; i += kTileRows) {
       const i64 tall = smaller<i64>(kTileRows, turned - i);
-      few::Feed feed(w + (d + i + tall) * w_step, depth, w_step, smaller<i64>(kTileRows, high - d - i - tall),
+      const i64 next = d + i + tall;
+      few::Feed feed(next < high ? Ahead(w + next * w_step, depth, w_step, smaller<i64>(kTileRows, high - next)) : after,
                      packed_depth * ceil_div(rows, kTileCols));
       for (i64 k = 0; k < depth; k += most_deep) {
         const i64 deep = smaller(most_deep, depth - k);
@@ -287,10 +310,11 @@ inline void multiply_turned(i64 rows, i64 high, i64 depth, ViewOf<X> x, const f3
   }
 }
 
-// Is it one chain, and does y stay in the second-level cache?
+// Are sums so short that storing them is what counts, and does y stay in the second-level cache? From 128 numbers deep on, packing y
+// before anything is multiplied costs more than writing w in its own order saves.
 template <class P> inline bool is_shallow(i64 rows, i64 high, i64 cols) {
   const i64 depth = ceil_div(rows, P::kDeep);
-  return cols % kTileCols == 0 && depth <= kBlockDepth && depth * cols <= few::kPacked && depth * (high + cols) + kLanes <= kMultiplyScratch;
+  return cols % kTileCols == 0 && depth <= 96 && depth * cols <= few::kPacked && depth * (high + cols) + kLanes <= kMultiplyScratch;
 }
 
 // w[high, cols] = x·y for x[high, rows] and y[rows, cols], w_step from row to row; stored around the caches if so asked.

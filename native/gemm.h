@@ -22,11 +22,14 @@ template <class P = F32> inline i64 block_rows(i64 depth) {
   return smaller(kBlockRows, kBlockNumbers / ceil_div(block_depth<P>(depth), P::kDeep));
 }
 
+// The tile of c on its way from memory while one computes: a shallow one is done before memory answers.
+constexpr i64 kTilesAhead = 3;
+
 // Rows times one panel of columns; c is the tile at the upper left, which packs its b if that is not packed yet. The `first` panel of
 // columns finds rows as they lie in memory, takes them in and has the next ones fetched.
 template <class P, class A, class B> inline void multiply_panel(const LeftBlock<P, A>& a, const Tile& c, bool first, Ahead next) {
   for (i64 p = 0; p < a.split.panels; ++p) {
-    const i64 i = a.split.begin(p), below = a.split.begin(p + 1);
+    const i64 i = a.split.begin(p), soon = p + kTilesAhead, beside = soon - a.split.panels;
     Ahead rows;
     if (first) {
       a.take(p);
@@ -36,7 +39,7 @@ template <class P, class A, class B> inline void multiply_panel(const LeftBlock<
     Tile t = c;
     t.a = a.panel(p);
     t.c += i * t.c_step;
-    t.soon = p + 1 < a.split.panels ? c.c + below * t.c_step : c.soon;
+    t.soon = beside < 0 ? c.c + a.split.begin(soon) * t.c_step : beside < a.split.panels ? c.soon + a.split.begin(beside) * t.c_step : c.soon;
     if (t.rounded) t.rounded += i * t.rounded_step;
     if (p > 0) t.raw = nullptr;
     multiply_rows<P, B>(a.split.height(p), t, first ? &rows : &next);
@@ -87,9 +90,10 @@ template <class P, class S> inline void take_panel(Tile& t, ViewOf<S> b, i64 dep
 
 // c (rows × cols, c_step elements from row to row) = a·b, or c += a·b, on the calling thread. Any number of rows, any depth, zeros
 // included; at most kBlockCols columns where c is bf16, and then nothing is added to. `around`: c is large, aligned and not read soon.
+// What is read `after` is fetched at the end.
 template <class P = F32, class A, class B, class C>
 inline void multiply(i64 rows, i64 cols, i64 depth, ViewOf<A> a, ViewOf<B> b, C* c, i64 c_step, bool add, f32* scratch,
-                     bool around = false) {
+                     bool around = false, const Ahead* after = nullptr) {
   f32 *packed_cols = scratch, *rows_memory = scratch + kPackedCols, *sums = rows_memory + kCopiedRows;
   const i64 most_deep = block_depth<P>(depth), most_high = block_rows<P>(depth);
   if (depth == 0 && !add) {
@@ -122,6 +126,7 @@ inline void multiply(i64 rows, i64 cols, i64 depth, ViewOf<A> a, ViewOf<B> b, C*
           rows_after = LeftBlock<P, A>(a.at(i, k + deep), high, smaller(most_deep, depth - k - deep), rows_memory).lines(0);
           next.then = &rows_after;
         }
+        if (after && i + high == rows && j + kTileCols >= cols && k + deep == depth) next = *after;
         multiply_panel<P, A, B>(left, t, j == packed, next);
       }
     }

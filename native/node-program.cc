@@ -1,4 +1,5 @@
 // Node-API shell: programs loaded, run, watched and closed.
+#include <atomic>
 #include <new>
 
 #include "node.h"
@@ -13,6 +14,16 @@ struct Loaded {
   bool running = false, closed = false;
   int holders = 0;
   napi_ref arena = nullptr;
+  // The array of buffers of the last run and their memory, looked up once: the array keeps them alive, and their memory stays where it is
+  // unless a program closes whose arena is one of them.
+  napi_ref array = nullptr;
+  std::vector<void*> buffers;
+  uint32_t closings = 0;
+
+  void forget(napi_env env) {
+    if (array) napi_delete_reference(env, array);
+    array = nullptr;
+  }
 
   static void let_go(napi_env, void*, void* hint) {
     Loaded* loaded = static_cast<Loaded*>(hint);
@@ -20,11 +31,13 @@ struct Loaded {
   }
 };
 
+// Programs closed so far.
+std::atomic<uint32_t> all_closings{0};
+
 // One run on its way: what it needs is kept alive until it ends.
 struct Job {
   Engine* engine;
   Loaded* loaded;
-  std::vector<void*> buffers;
   napi_deferred deferred;
   napi_async_work work;
   napi_ref keep;
@@ -32,14 +45,14 @@ struct Job {
 };
 
 // Whether it ran to its end.
-bool execute(Engine* engine, Loaded& loaded, const std::vector<void*>& buffers) {
+bool execute(Engine* engine, Loaded& loaded) {
   const FlushDenormals flush;
-  return loaded.machine.run(buffers.data(), engine->pool);
+  return loaded.machine.run(loaded.buffers.data(), engine->pool);
 }
 
 void Execute(napi_env, void* data) {
   Job* job = static_cast<Job*>(data);
-  job->finished = execute(job->engine, *job->loaded, job->buffers);
+  job->finished = execute(job->engine, *job->loaded);
 }
 void Complete(napi_env env, napi_status, void* data) {
   Job* job = static_cast<Job*>(data);
@@ -57,20 +70,30 @@ void Complete(napi_env env, napi_status, void* data) {
 struct Bound {
   Engine* engine;
   Loaded* loaded;
-  std::vector<void*> buffers;
 };
+// The same array as last time?
+bool bound_before(napi_env env, const Loaded& loaded, napi_value array) {
+  napi_value last;
+  bool same = false;
+  return loaded.array && loaded.closings == all_closings.load() && napi_get_reference_value(env, loaded.array, &last) == napi_ok && last &&
+         napi_strict_equals(env, last, array, &same) == napi_ok && same;
+}
 bool bind(napi_env env, napi_value (&in)[3], Bound* to) {
   const auto refuse = [&](const char* reason) { return napi_throw_error(env, "E_PROGRAM", reason), false; };
   to->engine = external<Engine>(env, in[0]);
   to->loaded = external<Loaded>(env, in[1]);
-  uint32_t count = 0;
-  if (!to->engine || !to->loaded || napi_get_array_length(env, in[2], &count) != napi_ok) return refuse("run(engine, handle, buffers)");
+  if (!to->engine || !to->loaded) return refuse("run(engine, handle, buffers)");
   if (to->loaded->closed || !to->engine->pool) return refuse("the program is closed");
   if (to->engine->busy || to->loaded->running) return refuse("a program is running");
   if (!to->loaded->machine.fits(*to->engine->isa, to->engine->threads)) return refuse("loaded for another engine");
-  const std::vector<size_t>& sizes = to->loaded->machine.argument_bytes();
+  Loaded& loaded = *to->loaded;
+  if (bound_before(env, loaded, in[2])) return true;
+  uint32_t count = 0;
+  if (napi_get_array_length(env, in[2], &count) != napi_ok) return refuse("run(engine, handle, buffers)");
+  const std::vector<size_t>& sizes = loaded.machine.argument_bytes();
   if (count != sizes.size()) return refuse("wrong number of arguments");
-  to->buffers.reserve(count);
+  loaded.forget(env);
+  loaded.buffers.clear();
   for (uint32_t i = 0; i < count; ++i) {
     napi_value buffer;
     void* memory = nullptr;
@@ -78,8 +101,10 @@ bool bind(napi_env env, napi_value (&in)[3], Bound* to) {
     napi_get_element(env, in[2], i, &buffer);
     if (napi_get_arraybuffer_info(env, buffer, &memory, &bytes) != napi_ok || bytes < sizes[i])
       return refuse("an argument is smaller than the program says");
-    to->buffers.push_back(memory);
+    loaded.buffers.push_back(memory);
   }
+  loaded.closings = all_closings.load();
+  if (napi_create_reference(env, in[2], 1, &loaded.array) != napi_ok) return refuse("reference");
   return true;
 }
 
@@ -119,6 +144,7 @@ napi_value Load(napi_env env, napi_callback_info info) {
     Loaded* l = static_cast<Loaded*>(data);
     if (l->arena) napi_delete_reference(e, l->arena);
     l->arena = nullptr;
+    l->forget(e);
     Loaded::let_go(e, data, hint);
   };
   if (napi_create_external(env, loaded, drop, loaded, &handle) != napi_ok) {
@@ -146,7 +172,7 @@ napi_value Run(napi_env env, napi_callback_info info) {
   CHECK(arguments(env, info, in) ? napi_ok : napi_invalid_arg, "run(engine, handle, buffers)");
   Bound bound{};
   if (!bind(env, in, &bound)) return nullptr;
-  Job* job = new (std::nothrow) Job{bound.engine, bound.loaded, static_cast<std::vector<void*>&&>(bound.buffers), nullptr, nullptr, nullptr, false};
+  Job* job = new (std::nothrow) Job{bound.engine, bound.loaded, nullptr, nullptr, nullptr, false};
   if (!job) return napi_throw_error(env, "E_MEMORY", "out of memory"), nullptr;
   napi_value kept;
   napi_create_array(env, &kept);
@@ -167,7 +193,7 @@ napi_value RunNow(napi_env env, napi_callback_info info) {
   Bound bound{};
   if (!bind(env, in, &bound)) return nullptr;
   bound.loaded->machine.ready();
-  execute(bound.engine, *bound.loaded, bound.buffers);
+  execute(bound.engine, *bound.loaded);
   return nullptr;
 }
 
@@ -226,6 +252,8 @@ napi_value Close(napi_env env, napi_callback_info info) {
   Loaded* loaded = external<Loaded>(env, in[0]);
   if (!loaded || loaded->closed) return nullptr;
   loaded->closed = true;
+  loaded->forget(env);
+  all_closings.fetch_add(1);
   if (loaded->arena && napi_get_reference_value(env, loaded->arena, &arena) == napi_ok && arena) napi_detach_arraybuffer(env, arena);
   if (!loaded->running) loaded->machine.release();
   return nullptr;

@@ -170,16 +170,21 @@ std::string Machine::load(const double* words, size_t count, const std::vector<s
     step.kernel = find(*isa.kernels, names[name]);
     if (!step.kernel) return "no kernel for " + names[name];
     const int64_t ins = in.whole(0, limit, "bad operand count"), outs = in.whole(0, limit, "bad operand count"), attrs = in.whole(0, limit, "bad attribute count");
-    for (int64_t k = 0; in.ok() && k < ins; ++k) step.in_values.push_back(static_cast<int>(in.whole(0, static_cast<double>(values) - 1, "unknown operand")));
-    for (int64_t k = 0; in.ok() && k < outs; ++k) step.out_values.push_back(static_cast<int>(in.whole(-1, static_cast<double>(values) - 1, "unknown operand")));
-    for (int64_t k = 0; in.ok() && k < attrs; ++k) step.attrs.push_back(in.number());
-    if (!in.ok()) break;
+    step.operand = operands_.size();
+    step.attr = attrs_.size();
     bool read = outs == 0;
-    for (int v : step.out_values) read = read || v >= 0;
+    for (int64_t k = 0; in.ok() && k < ins + outs; ++k) {
+      const int v = static_cast<int>(in.whole(k < ins ? 0 : -1, static_cast<double>(values) - 1, "unknown operand"));
+      if (!in.ok()) break;
+      read = read || (k >= ins && v >= 0);
+      operand_values_.push_back(v);
+      operands_.push_back(v < 0 ? Array{} : values_[v]);
+    }
+    for (int64_t k = 0; in.ok() && k < attrs; ++k) attrs_.push_back(in.number());
+    if (!in.ok()) break;
     if (!read) in.fail("an instruction that nobody reads");
-    for (int v : step.in_values) step.ins.push_back(values_[v]);
-    for (int v : step.out_values) step.outs.push_back(v < 0 ? Array{} : values_[v]);
-    steps_.push_back(static_cast<Step&&>(step));
+    step.ins = static_cast<i32>(ins), step.outs = static_cast<i32>(outs), step.attrs = static_cast<i32>(attrs);
+    steps_.push_back(step);
   }
   for (int64_t i = 0; in.ok() && i < copies; ++i) {
     const int value = static_cast<int>(in.whole(0, static_cast<double>(values) - 1, "unknown operand"));
@@ -197,15 +202,25 @@ std::string Machine::allocate() {
   Team team{nullptr, threads_};
   for (const Step& s : steps_) {
     if (!s.kernel->scratch) continue;
-    const Call call{s.ins.data(), s.outs.data(), s.attrs.data(), static_cast<i32>(s.ins.size()), static_cast<i32>(s.outs.size()),
-                    static_cast<i32>(s.attrs.size()), nullptr, &team, block_ops_.data(), static_cast<i32>(block_ops_.size())};
-    const size_t bytes = s.kernel->scratch(call);
+    const size_t bytes = s.kernel->scratch(call(s, &team));
     if (bytes == kRefused) return std::string("attributes that ") + s.kernel->op + " cannot run";
     if (bytes > scratch_bytes_) scratch_bytes_ = bytes;
   }
   arena_ = map_memory(arena_bytes_ + 64, &arena_mapped_);
   scratch_ = map_memory(scratch_bytes_ + 64, &scratch_mapped_);
   return arena_ && scratch_ ? "" : "out of memory";
+}
+
+Call Machine::call(const Step& s, Team* team) const {
+  const Array* operands = operands_.data() + s.operand;
+  return {operands, operands + s.ins, attrs_.data() + s.attr, s.ins, s.outs, s.attrs, scratch_, team, block_ops_.data(), static_cast<i32>(block_ops_.size())};
+}
+
+// Programs are run again and again over the same memory.
+void Machine::bind(void* const* arguments) {
+  if (!bound_.empty() && memcmp(bound_.data(), arguments, bound_.size() * sizeof(void*)) == 0) return;
+  bound_.assign(arguments, arguments + argument_bytes_.size());
+  for (size_t k = 0; k < operands_.size(); ++k) operands_[k].data = operand_values_[k] < 0 ? nullptr : address(operand_values_[k], arguments);
 }
 
 void* Machine::address(int value, void* const* arguments) const {
@@ -219,10 +234,8 @@ void Machine::fence(const Step& s, const Call& call) {
   FORBID(arena_, arena_mapped_);
   FORBID(scratch_, scratch_mapped_);
   PERMIT(scratch_, s.kernel->scratch ? s.kernel->scratch(call) : 0);
-  for (int v : s.in_values)
-    if (places_[v].argument < 0) PERMIT(arena_ + places_[v].offset, places_[v].bytes);
-  for (int v : s.out_values)
-    if (v >= 0 && places_[v].argument < 0) PERMIT(arena_ + places_[v].offset, places_[v].bytes);
+  for (size_t k = s.operand; k < s.operand + static_cast<size_t>(s.ins + s.outs); ++k)
+    if (const int v = operand_values_[k]; v >= 0 && places_[v].argument < 0) PERMIT(arena_ + places_[v].offset, places_[v].bytes);
 }
 #else
 void Machine::fence(const Step&, const Call&) {}
@@ -250,18 +263,16 @@ bool Machine::run(void* const* arguments, Pool* pool) {
 }
 
 bool Machine::run(void* const* arguments, Team* team, Recording* recording) {
+  bind(arguments);
   for (size_t i = 0; i < steps_.size(); ++i) {
     PERMIT(arena_, arena_mapped_);
     if (cancelled_.load()) return false;
-    Step& s = steps_[i];
-    for (size_t k = 0; k < s.ins.size(); ++k) s.ins[k].data = address(s.in_values[k], arguments);
-    for (size_t k = 0; k < s.outs.size(); ++k) s.outs[k].data = s.out_values[k] < 0 ? nullptr : address(s.out_values[k], arguments);
-    const Call call{s.ins.data(), s.outs.data(), s.attrs.data(), static_cast<i32>(s.ins.size()), static_cast<i32>(s.outs.size()),
-                    static_cast<i32>(s.attrs.size()), scratch_, team, block_ops_.data(), static_cast<i32>(block_ops_.size())};
-    fence(s, call);
+    const Step& s = steps_[i];
+    const Call c = call(s, team);
+    fence(s, c);
     if (recording) recording->step = static_cast<i32>(i);
     const double before = now();
-    s.kernel->run(call);
+    s.kernel->run(c);
     const double after = now();
     spent_[i] += after - before;
     if (recording) recording->add(-1, before, after);

@@ -62,23 +62,29 @@ class Machine {
     size_t offset;
     size_t bytes;
   };
+  // Its operands, inputs first, stand together in operands_, its attributes in attrs_: what runs is met in the order in which it lies.
   struct Step {
     const Kernel* kernel;
-    std::vector<Array> ins, outs;
-    std::vector<int> in_values, out_values;  // −1: unread
-    std::vector<double> attrs;
+    size_t operand, attr;  // its first
+    i32 ins, outs, attrs;
   };
   struct Copy {
     int value, argument;
   };
   void* address(int value, void* const* arguments) const;
   std::string allocate();
+  Call call(const Step& step, Team* team) const;
+  void bind(void* const* arguments);
   void fence(const Step& step, const Call& call);
   bool run(void* const* arguments, Team* team, Recording* recording);
 
   std::vector<Array> values_;
   std::vector<Place> places_;
   std::vector<Step> steps_;
+  std::vector<Array> operands_;
+  std::vector<int> operand_values_;  // −1: unread
+  std::vector<double> attrs_;
+  std::vector<void*> bound_;  // arguments that operands_ point to
   std::vector<Copy> copies_;
   std::vector<size_t> argument_bytes_;
   std::vector<const BlockOp*> block_ops_;

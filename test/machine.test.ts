@@ -340,6 +340,22 @@ describe.each(MACHINES)('the machine with $isa', ({ opened }) => {
     mine.close();
   });
 
+  test('buffers that take turns are each read where they are, and with what was written since', async () => {
+    const executor = opened(2);
+    const loaded = await executor.load(trace('double', { x: { shape: [3] } }, (a) => ({ results: { y: mul(a['x']!, 2) } })));
+    const [one, other] = [1, 5].map((n) => ({ x: executor.put(Float32Array.of(n, n, n), { dtype: 'f32', shape: [3] }) }));
+    const doubled = async (inputs: Readonly<Record<string, Memory>>): Promise<number[]> => [
+      ...(executor.get((await loaded.run(inputs))['y']!) as Float32Array),
+    ];
+    expect(await doubled(one!)).toEqual([2, 2, 2]);
+    executor.write(one!['x']!, Float32Array.of(3, 3, 3));
+    expect(await doubled(one!)).toEqual([6, 6, 6]);
+    expect(await doubled(other!)).toEqual([10, 10, 10]);
+    expect(await doubled(one!)).toEqual([6, 6, 6]);
+    loaded.close();
+    executor.close();
+  });
+
   test('a result that outlives its program is an error, not foreign memory', async () => {
     const program = trace('copy', { x: { shape: [4] } }, ({ x }) => ({ results: { y: mul(x!, 2) } }));
     const loaded = await machine.load(program);

@@ -3,6 +3,7 @@ export { bf16FromF32, concat, f32FromBf16, f32FromF16, roundBf16 } from './bytes
 export { inColumns } from './columns.ts';
 export { EXIT, invariant, nearest, suggest, UserError, type Problem } from './errors.ts';
 export { jsonLine, parseGrowingJsonLines, type JsonLine } from './jsonl.ts';
+export { lives } from './living.ts';
 export { fnv1a, mix32, rng, type Rng } from './rng.ts';
 export {
   headerLength,

@@ -92,20 +92,25 @@ function parseJson(bytes: Uint8Array, place: string): Record<string, unknown> {
     throw damaged(place, `the header is not JSON: ${(error as Error).message.slice(0, 120)}`);
   }
   if (!isObject(value)) throw damaged(place, 'the header is not a JSON object');
-  const twice = repeatedKey(text);
-  if (twice !== undefined) throw damaged(place, `the header holds ${JSON.stringify(twice)} twice`);
+  const flaw = flawOf(text);
+  if (flaw !== undefined) throw damaged(place, `the header holds ${flaw}`);
   return value;
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** The first key that an object of this JSON text holds twice: JSON.parse silently keeps the last. The text must be valid. */
-function repeatedKey(json: string): string | undefined {
+/**
+ * What JSON.parse hides: a key that an object holds twice (it keeps the last), a number that is not written as a count (4.8e1 becomes 48).
+ * The text must be valid.
+ */
+function flawOf(json: string): string | undefined {
   const open: Set<string>[] = [];
   for (let i = 0; i < json.length; i++) {
     const c = json[i]!;
     if (c === '{' || c === '[') open.push(new Set());
     else if (c === '}' || c === ']') open.pop();
+    else if (/[-.]/.test(c) || (/e/i.test(c) && /\d/.test(json[i - 1]!)))
+      return 'a number that is not whole and ≥ 0: shape and data_offsets are';
     if (c !== '"') continue;
     const start = i++;
     while (json[i] !== '"') i += json[i] === '\\' ? 2 : 1;
@@ -113,7 +118,7 @@ function repeatedKey(json: string): string | undefined {
     while (' \t\r\n'.includes(json[next] ?? '.')) next++;
     if (json[next] !== ':') continue;
     const key = JSON.parse(json.slice(start, i + 1)) as string;
-    if (open.at(-1)!.has(key)) return key;
+    if (open.at(-1)!.has(key)) return `${JSON.stringify(key)} twice`;
     open.at(-1)!.add(key);
   }
   return undefined;

@@ -1,5 +1,5 @@
 /** Conversion: values survive every scheme of names and every type as far as the type allows; OUT is whole or not there. */
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseSafetensorsMetadata } from '@huggingface/hub';
@@ -126,6 +126,16 @@ describe('a written folder', () => {
     await checkpoint.close();
     expect(existsSync(place)).toBe(false);
     expect(readdirSync(scratch).filter((name) => name.startsWith('.tmp'))).toEqual([]);
+  });
+  test('takes away what killed processes left beside the same place, and nothing else', async () => {
+    const parent = join(scratch, 'killed');
+    // No process has a number beyond the largest that Linux gives, 2²².
+    const [dead, own, alive] = [4_194_305, process.pid, process.ppid];
+    const left = [`.tmp-${dead}-out`, `.tmp-${own}-out`, `.tmp-${alive}-out`, `.tmp-${dead}-other`, '.tmp-x-out', `.tmp-${dead}`];
+    left.forEach((name) => mkdirSync(join(parent, name), { recursive: true }));
+    writeFileSync(join(parent, left[0]!, 'model.safetensors'), 'half of one');
+    await writeFolder(join(parent, 'out'), () => Promise.resolve());
+    expect(readdirSync(parent).sort()).toEqual([...left.slice(2), 'out'].sort());
   });
   test('that is there already is left alone', async () => {
     await expect(writeFolder(scratch, () => Promise.resolve())).rejects.toMatchObject({ code: 'E_OUT_EXISTS', exit: 2 });

@@ -1,16 +1,19 @@
 /** A folder written beside its place and renamed when it is whole. */
 import { rmSync } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { EXIT, UserError } from '../base/index.ts';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { EXIT, lives, UserError } from '../base/index.ts';
 import type { OutFile, OutFolder } from './write-tensors.ts';
+
+/** Folders that this process is filling; one that bears its number and is not among them was left by a dead process that had the same. */
+const filling = new Set<string>();
 
 /**
  * Lets `write` fill a folder; it stands at `path` when all of it is on the device, and leaves nothing behind when `write` throws.
- * Throws UserErrors E_OUT_EXISTS, E_NOT_WRITABLE (2), E_DISK_FULL (5), and what `write` throws.
+ * What processes that were killed left beside the same `path` is removed. Throws UserErrors E_OUT_EXISTS, E_NOT_WRITABLE (2), E_DISK_FULL (5), and what `write` throws.
  */
 export async function writeFolder<T>(path: string, write: (out: OutFolder) => Promise<T>): Promise<T> {
-  const beside = join(dirname(path), `.tmp-${process.pid}-${basename(path)}`);
+  const beside = join(resolve(dirname(path)), `.tmp-${process.pid}-${basename(path)}`);
   // A second Ctrl-C ends the process at once.
   const remove = (): void => rmSync(beside, { recursive: true, force: true });
   process.on('exit', remove);
@@ -22,7 +25,9 @@ export async function writeFolder<T>(path: string, write: (out: OutFolder) => Pr
         hint: 'choose another name',
       });
     await mkdir(dirname(path), { recursive: true });
+    await sweep(path);
     await mkdir(beside);
+    filling.add(beside);
     const result = await write(folder(beside));
     await sync(beside);
     await rename(beside, path);
@@ -32,7 +37,19 @@ export async function writeFolder<T>(path: string, write: (out: OutFolder) => Pr
     await rm(beside, { recursive: true, force: true });
     throw explained(error, path);
   } finally {
+    filling.delete(beside);
     process.off('exit', remove);
+  }
+}
+
+/** Removes `.tmp-PID-OUT` of dead processes. */
+async function sweep(path: string): Promise<void> {
+  const beside = resolve(dirname(path));
+  for (const name of await readdir(beside)) {
+    const [, pid, out] = /^\.tmp-(\d+)-(.*)$/s.exec(name) ?? [];
+    if (pid === undefined || out !== basename(path)) continue;
+    const left = join(beside, name);
+    if (Number(pid) === process.pid ? !filling.has(left) : !lives(Number(pid))) await rm(left, { recursive: true, force: true });
   }
 }
 

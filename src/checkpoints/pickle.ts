@@ -2,7 +2,12 @@
 import { damaged } from './storage.ts';
 
 /** What a pickle can hold here. `made`: what the vocabulary made of a global, of a persistent id or of a call. */
-export type Pickled = null | boolean | number | bigint | string | PickledTuple | PickledList | PickledDict | PickledMade;
+export type Pickled = null | boolean | number | bigint | string | PickledFloat | PickledTuple | PickledList | PickledDict | PickledMade;
+/** Not a number: 3.0 is no size. */
+export interface PickledFloat {
+  readonly kind: 'float';
+  readonly value: number;
+}
 export interface PickledTuple {
   readonly kind: 'tuple';
   readonly items: readonly Pickled[];
@@ -107,6 +112,13 @@ class Machine {
   i32 = (): number => this.view.getInt32(this.take(4), true);
   f64 = (): number => this.view.getFloat64(this.take(8), false);
   u64 = (): number => Number(this.view.getBigUint64(this.take(8), true));
+
+  /** FRAME is only a hint how to read ahead, but not beyond the end. */
+  frame(): void {
+    const length = this.u64();
+    if (length > this.bytes.length - this.at)
+      throw new Refusal(`a frame of ${length} bytes, of which ${this.bytes.length - this.at} are there`);
+  }
 
   text(length: number): string {
     const from = this.take(length);
@@ -230,7 +242,7 @@ const OPCODES: Readonly<Record<number, (m: Machine) => void>> = {
     const protocol = m.u8();
     if (protocol < 2 || protocol > 5) throw new Refusal(`protocol ${protocol} is not 2 to 5`);
   },
-  0x95: (m) => void m.take(8), // FRAME: only a hint how to read ahead
+  0x95: (m) => m.frame(),
   0x4e: (m) => m.push(null),
   0x88: (m) => m.push(true),
   0x89: (m) => m.push(false),
@@ -238,7 +250,7 @@ const OPCODES: Readonly<Record<number, (m: Machine) => void>> = {
   0x4b: (m) => m.push(m.u8()),
   0x4d: (m) => m.push(m.u16()),
   0x8a: (m) => m.push(m.long(m.u8())),
-  0x47: (m) => m.push(m.f64()),
+  0x47: (m) => m.push({ kind: 'float', value: m.f64() }),
   0x58: (m) => m.push(m.text(m.u32())),
   0x8c: (m) => m.push(m.text(m.u8())),
   0x8d: (m) => m.push(m.text(m.u64())),

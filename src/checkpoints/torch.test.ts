@@ -135,6 +135,8 @@ describe('a pickle', () => {
     ['values left over', [0x4e, 0x4e, 0x2e], 'left over'],
     ['a key that is no text', [0x7d, 0x4e, 0x4e, 0x73, 0x2e], 'None, not a text'],
     ['no end', [0x4e], 'ends within'],
+    ['a frame beyond the end', [0x95, 0, 0, 0, 0, 0, 0, 0, 64, 0x4e, 0x2e], 'frame of'],
+    ['a fraction for a key', [0x7d, 0x47, 0x40, 8, 0, 0, 0, 0, 0, 0, 0x4e, 0x73, 0x2e], 'a float, not a text'],
     ['another protocol', [0x80, 9], 'protocol 9'],
   ])('is refused for %s', (_, bytes, message) => {
     expect(() => run(...bytes)).toThrow(new RegExp(`E_PICKLE.*${message}`));

@@ -30,7 +30,7 @@ export interface RowLayer {
   readonly kept: readonly number[];
 }
 
-/** Reads rows as prompts are read: capacity of evaluation. `together`: they are one routing group, zeros behind the shorter ones. */
+/** Reads rows as prompts are read: capacity of evaluation. `together`: they are one routing group, padded as their dialect does. */
 export async function recordIds(opened: ReadingModel, rows: readonly (readonly number[])[], together: boolean): Promise<IdsRecord> {
   const { model, executor, weights } = opened;
   const lm = openLanguageModel(model, executor, weights, { group: together ? 'batch' : 'row' });
@@ -44,7 +44,8 @@ export async function recordIds(opened: ReadingModel, rows: readonly (readonly n
   const longest = Math.max(...given.map((ids) => ids.length));
   const of = (r: number, at: number): RowLayer => {
     const { layer, chosen, gates, kept } = reads[r]!.routed[at]!;
-    const mine = <T extends Int32Array | Float32Array>(x: T): number[] => Array.from(x.subarray(0, given[r]!.length * topK));
+    const first = reads[r]!.padding * topK;
+    const mine = <T extends Int32Array | Float32Array>(x: T): number[] => Array.from(x.subarray(first, first + given[r]!.length * topK));
     const capacity = slots(opened, together ? { rows: given.length, length: longest } : { rows: 1, length: given[r]!.length });
     return { layer, capacity, experts: mine(chosen), gates: mine(gates), kept: mine(kept) };
   };

@@ -1,4 +1,5 @@
 /** From the words of a command line to a recipe, and where each setting came from. */
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -68,6 +69,16 @@ describe('files', () => {
         name: 'tiny',
         train: { steps: 3 },
       });
+  });
+
+  test('may be TypeScript in a folder that belongs to no package', () => {
+    file('length.ts', 'export const steps: number = 3;');
+    const text = `import { steps } from './length.ts';\nconst base: { readonly train: object } = ${tiny};\nexport const recipe = { ...base, train: { ...base.train, steps } };`;
+    const path = file('mine.ts', text);
+    const main = resolve('bin/openmoe.mjs');
+    const { status, stdout, stderr } = spawnSync(process.execPath, [main, 'train', path, '--dry-run'], { cwd: folder, encoding: 'utf8' });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(/^steps +3 /m);
   });
 
   test('what is wrong with one is said', async () => {

@@ -83,24 +83,28 @@ async function fromFile(path: string): Promise<RecipeInput> {
 }
 
 async function imported(path: string): Promise<Record<string, unknown>> {
-  if (path.endsWith('.ts')) await readTypeScript();
+  const url = pathToFileURL(resolve(path)).href;
   try {
-    return (await import(pathToFileURL(resolve(path)).href)) as Record<string, unknown>;
+    return (await (/\.[cm]?ts$/.test(path) ? importTypeScript(url) : import(url))) as Record<string, unknown>;
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw fileError(
       path,
       `cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-      'it is an ECMAScript module that exports a recipe',
+      (error as NodeJS.ErrnoException | undefined)?.code === 'ERR_UNKNOWN_FILE_EXTENSION'
+        ? 'install tsx beside openmoe, or write the recipe as .mjs'
+        : 'it is an ECMAScript module that exports a recipe',
     );
   }
 }
 
-/** Node 20 reads none by itself. Where this code runs from its sources a loader is there already; an installed package has none. */
-async function readTypeScript(): Promise<void> {
-  if (import.meta.url.endsWith('.ts')) return;
+/**
+ * Node 20 reads none by itself; an installed package has no loader. The loader's own import, for with its hooks alone a file outside any package
+ * of type `module` would be taken for CommonJS and left as it is.
+ */
+async function importTypeScript(url: string): Promise<unknown> {
   const loader = await import('tsx/esm/api').catch(() => undefined);
-  loader?.register();
+  return loader ? loader.tsImport(url, import.meta.url) : import(url);
 }
 
 const fileError = (path: string, message: string, hint: string): UserError =>

@@ -1,5 +1,6 @@
 /** One process at a time per file of the cache. */
 import { open, readFile, rm, stat } from 'node:fs/promises';
+import { lives } from '../base/index.ts';
 
 /** Milliseconds between looks at a lock that another holds. */
 const LOOK = 200;
@@ -41,13 +42,4 @@ async function abandoned(path: string): Promise<boolean> {
   if (owner > 0) return owner === process.pid ? !held.has(path) : !lives(owner);
   const age = Date.now() - ((await stat(path).catch(() => undefined))?.mtimeMs ?? Date.now());
   return age > 10 * LOOK;
-}
-
-function lives(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

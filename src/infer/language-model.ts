@@ -1,5 +1,6 @@
 /** A model ready to read tokens one stretch after another, with its keys and values kept.   n new tokens, B rows, V vocabulary. */
 import { EXIT, UserError } from '../base/index.ts';
+import { leftPadded, leftPaddedProgram } from './left-padded.ts';
 import { buffersOf, type Weights } from './packed.ts';
 import { cacheNames, cacheShape, type ReadingConfig, stepProgram, stretchProgram } from './reading.ts';
 import { promptsProgram } from './prompts.ts';
@@ -22,6 +23,8 @@ export interface Read {
   logits(): Float32Array;
   /** Empty unless the model was opened with routing. */
   readonly routed: readonly Routed[];
+  /** Places of `routed` before the row's own first token: padding of [T] batches. */
+  readonly padding: number;
 }
 
 /** One sequence being read. Its tokens are a routing group of their own: the prompt at once, then each token alone. */
@@ -36,6 +39,8 @@ export interface Batch {
   readonly sequences: readonly Sequence[];
   /** Reads prompts into empty rows, what was read before being forgotten; of one routing group where the model was opened so. */
   read(prompts: readonly (readonly number[])[], how?: ReadTogether, signal?: AbortSignal): Promise<readonly Read[]>;
+  /** What becomes of rows that have ended while others go on: they rest, or go on with id 0, as under [T] in one routing group. */
+  readonly ended: 'rest' | 'go on';
   /** Reads one id of each sequence; −1 for a row that rests. */
   step(ids: ArrayLike<number>, signal?: AbortSignal): Promise<readonly Read[]>;
   /** Mean seconds of each instruction of a step, where the executor measures them. */
@@ -52,10 +57,12 @@ export interface LanguageModel {
 
 /** How prompts of one routing group are read. */
 export interface ReadTogether {
-  /** Rows are padded to this length: padding takes part in routing as zeros; default: the longest prompt. */
+  /** Rows are padded to this length ([J] only): padding takes part in routing as zeros; default: the longest prompt. */
   readonly padTo?: number;
   /** The last token of each prompt is read once more, alone, and that reading counts: as the JAX reference decodes. */
   readonly lastAgain?: boolean;
+  /** Whether the key of a row's i-th token is hidden, as the automatic mask of `transformers` hides ids 0 of prompts ([T] only). */
+  readonly hides?: (row: number, i: number) => boolean;
 }
 
 export interface LanguageModelOptions {
@@ -69,7 +76,7 @@ export interface LanguageModelOptions {
 
 /** Programs kept for stretches longer than one token: prompts of few different lengths come again. */
 const KEPT_STRETCHES = 4;
-const STEP = 'step';
+const [STEP, LEFT_STEP] = ['step', 'left padded step'];
 
 /** `weights` stay the caller's. */
 export function openLanguageModel(model: Model, executor: Executor, weights: Weights, options: LanguageModelOptions = {}): LanguageModel {
@@ -93,8 +100,9 @@ export function openLanguageModel(model: Model, executor: Executor, weights: Wei
 interface Shelf {
   step(): Promise<Loaded>;
   stretch(n: number): Promise<Loaded>;
-  /** All rows at once. */
+  /** All rows at once, as [J] and as [T] do. */
   prompts(n: number): Promise<Loaded>;
+  leftPadded(n: number): Promise<Loaded>;
   close(): void;
 }
 
@@ -105,7 +113,7 @@ function openShelf(config: ReadingConfig, executor: Executor): Shelf {
     return loaded.get(key)!;
   };
   const keepFew = async (key: string, program: () => Program): Promise<Loaded> => {
-    const others = [...loaded.keys()].filter((k) => k !== STEP);
+    const others = [...loaded.keys()].filter((k) => k !== STEP && k !== LEFT_STEP);
     if (!loaded.has(key) && others.length >= KEPT_STRETCHES) {
       (await loaded.get(others[0]!)!).close();
       loaded.delete(others[0]!);
@@ -116,12 +124,13 @@ function openShelf(config: ReadingConfig, executor: Executor): Shelf {
     step: () => keep(STEP, () => stepProgram(config)),
     stretch: (n) => keepFew(`stretch ${n}`, () => stretchProgram(config, n)),
     prompts: (n) => keepFew(`prompts ${n}`, () => promptsProgram(config, n)),
+    leftPadded: (n) => (n === 1 ? keep : keepFew)(n === 1 ? LEFT_STEP : `left padded ${n}`, () => leftPaddedProgram(config, n)),
     close: () => loaded.forEach((program) => void program.then((l) => l.close())),
   };
 }
 
 /** What a batch holds: weights and caches, what programs are told, and how much of each row was read. */
-interface State {
+export interface State {
   readonly resident: Buffers;
   readonly lengths: Int32Array;
   /** Throws UserError E_CONTEXT_FULL when a row has no room for so many more tokens. */
@@ -182,15 +191,25 @@ function beginBatch(config: ReadingConfig, executor: Executor, shelf: Shelf): Ba
     extend: async (ids, signal) =>
       rows === 1 && ids.length === 1 && lengths[at]! > 0 ? (await step(ids, signal))[0]! : stretch(at, ids, signal),
   });
-  return {
+  const shared = {
     sequences: Array.from({ length: rows }, (_, at) => sequence(at)),
+    profile: async () => (await shelf.step()).profile?.() ?? [],
+  };
+  if (config.group === 'batch' && config.model.config.dialect === 'torch')
+    return {
+      ...shared,
+      ended: 'go on',
+      ...leftPadded({ config, executor, state, program: shelf.leftPadded, reader: (...read) => reader(config, executor, ...read) }),
+    };
+  return {
+    ...shared,
+    ended: 'rest',
     read(prompts, how = {}, signal) {
       lengths.fill(0);
       if (config.group === 'batch') return readTogether({ config, executor, shelf, state, step }, prompts, how, signal);
       return readOneByOne(prompts, (at) => stretch(at, prompts[at]!, signal));
     },
     step,
-    profile: async () => (await shelf.step()).profile?.() ?? [],
   };
 }
 
@@ -246,7 +265,13 @@ function promptInputs(executor: Executor, prompts: readonly (readonly number[])[
 }
 
 /** What a run read, by row: n tokens of each, behind which the reference's zeros may stand. */
-function reader({ model, routing, group, rows }: ReadingConfig, executor: Executor, results: Buffers, n: number): Read[] {
+function reader(
+  { model, routing, group, rows }: ReadingConfig,
+  executor: Executor,
+  results: Buffers,
+  n: number,
+  padding: (row: number) => number = () => 0,
+): Read[] {
   const { vocab, topK } = model.config;
   const pitch = n + (rows > 1 && group === 'batch' ? referencePadding(rows, n, model.config).columns : 0);
   const best = executor.get(results['best']!);
@@ -259,6 +284,7 @@ function reader({ model, routing, group, rows }: ReadingConfig, executor: Execut
   return Array.from({ length: best.length }, (_, r) => ({
     best: best[r]!,
     logits: () => (executor.get(results['logits']!) as Float32Array).subarray(r * vocab, (r + 1) * vocab),
+    padding: padding(r),
     routed: tapped.map(({ layer, chosen, gates, kept }): Routed => {
       const mine = [r * pitch * topK, (r * pitch + n) * topK] as const;
       return { layer, tokens: n, chosen: chosen.subarray(...mine), gates: gates.subarray(...mine), kept: kept.subarray(...mine) };

@@ -1,7 +1,7 @@
-/** A program that reads the prompts of all rows at once, as one batch of the reference.   B rows, M context, n tokens a row, N = B·n, D = heads · head size. */
+/** A program that reads the prompts of all rows at once, as one batch of the JAX reference.   B rows, M context, n tokens a row, N = B·n, D = heads · head size. */
 import { forward } from './forward.ts';
 import { products } from './products.ts';
-import { type Args, type Grown, type ReadingConfig, results, specsOf, taps } from './reading.ts';
+import { type Args, type Grown, inThree, type ReadingConfig, results, specsOf, taps } from './reading.ts';
 import {
   attention,
   dynamicUpdateSlice,
@@ -9,13 +9,11 @@ import {
   gather,
   iota,
   logitMask,
-  type Model,
   type Program,
   reshape,
   rope,
   sliceAxis,
   type Tensor,
-  toF32,
   trace,
 } from './vocabulary.ts';
 
@@ -34,18 +32,12 @@ export function promptsProgram(c: ReadingConfig, n: number): Program {
       const grown: Grown = {};
       const attend = (qkv: Tensor, layer: number): Tensor => attendPrompts(c, a, qkv, { layer, n, grown });
       const tokens = reshape(a['tokens']!, [c.rows * n]);
-      const mask = paddingMask(c.model, a, tokens, [c.rows, n]);
+      const mask = logitMask(tokens, c.rows, n);
       const hidden = forward(c.model, by, (path) => a[path]!, { tokens, rows: c.rows, length: n, alone: false, mask, attend });
       return results(gather(hidden, a['last']!), (x) => by.head(x), grown);
     },
     taps(c),
   );
-}
-
-/** [J] tells padding from ids (reference 2.7); [T] has no mask, and rows of equal length need none: here what stands behind a row is zero. */
-function paddingMask({ config }: Model, a: Args, tokens: Tensor, [rows, n]: readonly [number, number]): Tensor {
-  if (config.dialect === 'jax') return logitMask(tokens, rows, n);
-  return toF32(reshape(a['segments']!, [rows * n, 1]));
 }
 
 interface Attending {
@@ -57,7 +49,7 @@ interface Attending {
 function attendPrompts(c: ReadingConfig, a: Args, qkv: Tensor, { layer, n, grown }: Attending): Tensor {
   const { heads, headSize, ropeTheta: theta } = c.model.config;
   const width = heads * headSize;
-  const [q, k, v] = [0, 1, 2].map((part) => sliceAxis(qkv, 1, { from: part * width, size: width })) as [Tensor, Tensor, Tensor];
+  const [q, k, v] = inThree(qkv, width);
   const positions = reshape(iota([c.rows, n], 1), [c.rows * n]);
   const keys = rope(k, positions, { heads, theta });
   const keep = (name: string, x: Tensor): void => {

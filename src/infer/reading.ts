@@ -113,10 +113,14 @@ export function stretchProgram(c: ReadingConfig, n: number): Program {
   );
 }
 
+/** Queries, keys and values [N,D] of [N,3D]. */
+export const inThree = (qkv: Tensor, width: number): [Tensor, Tensor, Tensor] =>
+  [0, 1, 2].map((part) => sliceAxis(qkv, 1, { from: part * width, size: width })) as [Tensor, Tensor, Tensor];
+
 function attendStretch(c: ReadingConfig, a: Args, qkv: Tensor, { layer, grown }: { layer: number; grown: Grown }): Tensor {
   const { heads, headSize, ropeTheta: theta } = c.model.config;
   const [n, width] = [qkv.shape[0]!, heads * headSize];
-  const [q, k, v] = [0, 1, 2].map((part) => sliceAxis(qkv, 1, { from: part * width, size: width })) as [Tensor, Tensor, Tensor];
+  const [q, k, v] = inThree(qkv, width);
   const positions = add(iota([n], 0), a['start']!);
   const first = mul(a['row']!, c.context); // of the row in the cache
   const put = (name: string, x: Tensor): Tensor => {

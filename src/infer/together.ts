@@ -25,7 +25,7 @@ export interface Continued {
 
 /**
  * Continues prompts until all have ended, `maxTokens` are chosen, or the longest row fills the context. Each row draws from the same random
- * numbers as it would alone. Throws UserError E_CONTEXT_FULL when a prompt is longer than the context.
+ * numbers as it would alone. Under [T] in one routing group, rows that have ended go on with id 0, which competes for slots. Throws UserError E_CONTEXT_FULL when a prompt is longer than the context.
  */
 export async function* continueTogether(
   lm: LanguageModel,
@@ -37,6 +37,8 @@ export async function* continueTogether(
   const batch = lm.beginTogether(prompts.length);
   const rows = prompts.map((prompt) => [...prompt]);
   const open = prompts.map(() => true);
+  const goOn = batch.ended === 'go on';
+  const full = (row: readonly number[]): boolean => (goOn ? Math.max(...rows.map((r) => r.length)) : row.length) >= lm.context;
   let reads = await batch.read(rows, options.how, signal);
   for (let n = 0; n < options.maxTokens; n++) {
     const ids = rows.map((row, r) => {
@@ -45,12 +47,12 @@ export async function* continueTogether(
     });
     yield { ids, reads };
     ids.forEach((id, r) => {
-      if (id < 0) return;
-      rows[r]!.push(id);
-      open[r] = !options.ends(r, id) && rows[r]!.length < lm.context;
+      if (id >= 0) open[r] = !options.ends(r, id);
+      if (id >= 0 || goOn) rows[r]!.push(Math.max(0, id));
     });
+    rows.forEach((row, r) => (open[r] &&= !full(row)));
     if (n + 1 === options.maxTokens || !open.includes(true)) return;
-    const next = ids.map((id, r) => (open[r] ? id : -1));
+    const next = ids.map((id, r) => (open[r] || goOn ? id : -1));
     reads = options.cache ? await batch.step(next, signal) : await batch.read(rows, options.how, signal);
   }
 }

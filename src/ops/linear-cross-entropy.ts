@@ -66,7 +66,7 @@ rules(lossOp, {
       about: 'bf16',
       inputs: { h: half(37, 19), w: f(19, 67), targets: i(67, 37), scale: shifted(2, 37) },
       attrs: { zLoss: 1e-2 },
-      tolerance: 1e-2, // where the gradient of a logit is rounded the other way
+      tolerance: 2e-2, // where the gradient of a logit, and the weight of its word before that, is rounded the other way
     },
     { about: 'no tokens in bf16', inputs: { h: half(0, 8), w: f(8, 11), targets: i(11, 0), scale: f(0) }, attrs: { zLoss: 0 } },
     { about: 'no tokens', inputs: { h: f(0, 8), w: f(8, 11), targets: i(11, 0), scale: f(0) }, attrs: { zLoss: 0 } },

@@ -33,7 +33,8 @@ template <class Y> void forward(const Call& c) {
     for (i64 n = task * kRows; n < smaller(N, (task + 1) * kRows); ++n) {
       const f32* row = x + n * D;
       Y* to = y + n * D;
-      const vf inv = splat(1.0f / __builtin_sqrtf(inner(row, row, D) / static_cast<f32>(D) + eps));
+      // An error here turns the whole row one way, which later layers may amplify: rounded once.
+      const vf inv = splat(static_cast<f32>(1 / __builtin_sqrt(static_cast<double>(inner(row, row, D)) / static_cast<double>(D) + eps)));
       each_lanes(D, around, [&](i64 d, auto lanes) { put(to + d, get(row + d, lanes) * inv * get(scale + d, lanes), lanes); });
     }
     settle(around);

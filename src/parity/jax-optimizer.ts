@@ -96,13 +96,13 @@ function checkSchedule(run: Run, optimizer: Optimizer, to: Sheet): void {
     'learning rates',
     steps.map((s) => rateOf(run, s)),
     run.learning_rates,
-    ALLOWED.lossPart,
+    ALLOWED.module,
   );
   to.near(
     'β2',
     steps.map((s) => optimizer.scalars(s)['decay']!),
     run.beta2,
-    ALLOWED.lossPart,
+    ALLOWED.module,
   );
 }
 

@@ -44,7 +44,7 @@ async function checkTrace(folder: FixtureFolder, executor: Executor, to: Sheet):
   for (const [n, want] of steps.entries()) {
     if (want.grad_l2 !== undefined) to.near('gradient lengths', [await training.gradientLength(n)], [want.grad_l2], ALLOWED.trace);
     const got = await training.step(n);
-    to.near('learning rate', [got.rate], [want.learning_rate], ALLOWED.lossPart);
+    to.near('learning rate', [got.rate], [want.learning_rate], ALLOWED.module);
     compareLosses(opened, got.results, want, to, '');
     if (double[n]) compareLosses(opened, got.results, double[n], to, ' (of f64)');
     for (const [layer, count] of Object.entries(want.kept_assignments ?? {}))

@@ -39,6 +39,19 @@ describe('a sheet', () => {
   ])('fails on %s', (_, ours, theirs) => {
     expect(rowOf(ours, theirs)).toMatchObject({ verdict: 'fail', max_abs: null });
   });
+  test('measures parts of losses in their own size only where they are above 1', () => {
+    const to = sheet('x');
+    to.near('small', [1e-4 + 9e-6], [1e-4], ALLOWED.lossPart);
+    to.near('small, too far', [1e-4 + 2e-5], [1e-4], ALLOWED.lossPart);
+    to.near('large', [5000.04], [5000], ALLOWED.lossPart);
+    to.near('large, too far', [5000.06], [5000], ALLOWED.lossPart);
+    expect(to.rows.map((r) => [r.measure, r.verdict])).toEqual([
+      ['absolute', 'pass'],
+      ['absolute', 'fail'],
+      ['relative', 'pass'],
+      ['relative', 'fail'],
+    ]);
+  });
   test('measures the largest difference, and keeps it when a quantity comes again', () => {
     const to = sheet('x');
     to.near('y', [2, 4], [2.00005, 4], ALLOWED.jaxLogits);
@@ -86,6 +99,28 @@ describe('a folder of fixtures', () => {
     expect(report.ok).toBe(false);
     const row = report.rows.find((r) => r.fixture === fixture && r.verdict === 'not run');
     expect(row?.reason).toContain(reason);
+  });
+  test('compares a checkpoint with the formula that made it, among models of the same sizes, whatever its folder is called', async () => {
+    const whole = await folderOf('torch', /^(model-legacy\/|forward-tiny1)/);
+    const path = (name: string): string => name.replace('tiny-legacy', 'model-legacy').replace('forward-another', 'forward-tiny1');
+    const other = json((f) => ({ ...f, seed: 7, inputs: {} }));
+    const folder: FixtureFolder = {
+      ...whole,
+      files: [
+        ...whole.files.map((f) => f.replace('model-legacy', 'tiny-legacy')),
+        'forward-another.json',
+        'forward-another.safetensors',
+      ].sort(),
+      read: async (name) => (name === 'forward-another.json' ? other(await whole.read(path(name))) : whole.read(path(name))),
+      open: (name) => whole.open(path(name)),
+    };
+    const { rows } = await runParity(folder, executor);
+    const ofFolder = rows.filter((r) => r.fixture === 'tiny-legacy as a checkpoint');
+    expect(ofFolder.map((r) => [r.quantity, r.verdict])).toEqual([
+      ['entries that are not finite', 'pass'],
+      ['weights by formula', 'pass'],
+      ['logits', 'pass'],
+    ]);
   });
   test('that is broken is not run', async () => {
     const folder = await folderOf('jax', /^(modules|init)/, {

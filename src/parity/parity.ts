@@ -115,8 +115,8 @@ async function failureOf(run: () => Promise<void>): Promise<string | undefined> 
 async function torchFixtures(folder: FixtureFolder, executor: Executor): Promise<Found[]> {
   const top = filesIn(folder, '');
   const folders = foldersIn(folder);
-  const models = folders.filter((f) => /^model\b/.test(f));
-  const hostile = folders.filter((f) => f === 'hostile');
+  const models = folders.filter((f) => f.startsWith('model') || folder.files.includes(`${f}/config.json`));
+  const hostile = folders.filter((f) => f.startsWith('hostile'));
   const forms = new Map<string, Form>();
   for (const file of top) {
     const stem = /^(.+)\.(json|safetensors)$/.exec(file)?.[1];

@@ -26,7 +26,8 @@ export interface Row {
 export type Measure = 'absolute' | 'relative' | 'each' | 'equal';
 
 export interface Tolerance {
-  readonly measure: Measure;
+  /** by size: absolute where all numbers are below 1, else relative. */
+  readonly measure: Measure | 'by size';
   readonly limit: number;
 }
 
@@ -44,8 +45,8 @@ export const ALLOWED = {
   jaxLogits: absolute(1e-4),
   jaxHidden: absolute(1e-4),
   loss: absolute(1e-5),
-  /** Losses of single layers and sums over positions, which may be far from 1. */
-  lossPart: relative(1e-5),
+  /** Losses of single layers and sums over positions, which may be far above 1. */
+  lossPart: { measure: 'by size', limit: 1e-5 },
   gradient: relative(2e-5),
   /** Of a sum of a gradient's entries ÷ its length: signs cancel. */
   gradientSum: absolute(2e-5),
@@ -63,13 +64,15 @@ export const beyond = (positions: number, { measure, limit }: Tolerance): Tolera
 
 interface Difference {
   readonly abs: number;
+  /** Of the largest. */
   readonly rel: number;
+  readonly largest: number;
   readonly each: number;
 }
 
 /** Infinite where lengths differ or a number on either side is not finite and not the same. */
 function difference(ours: Numbers, theirs: Numbers): Difference {
-  if (ours.length !== theirs.length || ours.length === 0) return { abs: Infinity, rel: Infinity, each: Infinity };
+  if (ours.length !== theirs.length || ours.length === 0) return { abs: Infinity, rel: Infinity, largest: 0, each: Infinity };
   let [abs, each, largest] = [0, 0, 0];
   for (let i = 0; i < ours.length; i++) {
     const [a, b] = [ours[i]!, theirs[i]!];
@@ -79,7 +82,7 @@ function difference(ours: Numbers, theirs: Numbers): Difference {
     if (!(share <= each)) each = Number.isNaN(share) ? Infinity : share;
     largest = Math.max(largest, Math.abs(b));
   }
-  return { abs, rel: abs === 0 ? 0 : abs / largest, each };
+  return { abs, rel: abs === 0 ? 0 : abs / largest, largest, each };
 }
 
 /** Collects the rows of one fixture; a quantity that is compared again keeps the larger difference. */
@@ -110,8 +113,9 @@ export function sheet(fixture: string): Sheet {
     rows.set(row.quantity, before ? merged(before, row) : row);
   };
   return {
-    near(quantity, ours, theirs, { measure, limit }) {
-      const { abs, rel, each } = difference(ours, theirs);
+    near(quantity, ours, theirs, { measure: asked, limit }) {
+      const { abs, rel, largest, each } = difference(ours, theirs);
+      const measure = asked !== 'by size' ? asked : largest < 1 ? 'absolute' : 'relative';
       const measured = { absolute: abs, relative: rel, each, equal: abs }[measure];
       put({
         fixture,

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { lives } from '../base/index.ts';
 
 export interface ProcessIdentity {
   readonly pid: number;
@@ -21,21 +22,12 @@ export function liveness({ pid, start, host }: ProcessIdentity): 'alive' | 'dead
 
 /** When the process started, '' where that is not known; undefined when there is no such process, or only its corpse. */
 function startOf(pid: number): string | undefined {
-  if (!exists(pid)) return undefined;
+  if (!lives(pid)) return undefined;
   try {
     if (process.platform === 'linux') return linuxStartOf(pid);
     return process.platform === 'win32' ? '' : execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim();
   } catch {
-    return exists(pid) ? '' : undefined;
-  }
-}
-
-/** Whether any process has this number now. */
-export function exists(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'; // somebody else's, but there
+    return lives(pid) ? '' : undefined;
   }
 }
 

@@ -1,13 +1,12 @@
 /** A run folder as its one writing process holds it: locked, with a heartbeat, every change crash-safe. */
 import { readdir, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { EXIT, UserError } from '../base/index.ts';
+import { EXIT, UserError, lives } from '../base/index.ts';
 import { type Appender, openAppender, truncateAfter } from './appender.ts';
 import { type Disk, explainDisk, isMissing, nodeDisk, writeAtomic } from './disk.ts';
 import { growingFiles, HEARTBEAT_SECONDS, isRun, readRun, type RunFolder, runFolder, type RunInfo, type RunState } from './folder.ts';
 import { acquire, release } from './lock.ts';
 import { freshAnimal, runId } from './name.ts';
-import { exists } from './process.ts';
 import { foldersOf } from './read-checkpoint.ts';
 import { type CheckpointFile, discard, expendable, type Retention, saveCheckpoint } from './save-checkpoint.ts';
 
@@ -142,7 +141,7 @@ async function sweep(dir: string, disk: Disk): Promise<void> {
     if (/^\.(tmp|trash)-/.test(name)) await disk.remove(join(dir, 'checkpoints', name));
   for (const name of await namesIn(dir)) {
     const pid = /^(?:\.tmp-(\d+)-|lock(?:\.next)*\.(\d+)\.\d+$)/.exec(name);
-    if (pid && !exists(Number(pid[1] ?? pid[2]))) await disk.remove(join(dir, name));
+    if (pid && !lives(Number(pid[1] ?? pid[2]))) await disk.remove(join(dir, name));
   }
 }
 

@@ -1,6 +1,6 @@
 /** The cpu executor: the machine in a Node addon, with the best instruction set that the processor has. */
 import { EXIT, UserError } from '../../base/index.ts';
-import { type Host, type MachineExecutor, machineExecutor, type Resident } from '../machine/index.ts';
+import { type Host, type MachineExecutor, machineExecutor, type Region, type Resident } from '../machine/index.ts';
 import { type Addon, cpuFacts, type Engine, loadAddon } from './addon.ts';
 
 export { cpuFacts, cpuIsas, loadAddon } from './addon.ts';
@@ -27,21 +27,17 @@ const hostOf = (addon: Addon, engine: Engine, isa: string): Host => ({
   },
   load(words, names): Resident {
     const { handle, arena, scratch } = addon.load(engine, words, names);
+    // The same array for the same regions: the addon then knows their memory already.
+    let last: { readonly regions: readonly Region[]; readonly buffers: readonly ArrayBuffer[] } | undefined;
+    const buffersOf = (regions: readonly Region[]): readonly ArrayBuffer[] => {
+      if (last?.regions !== regions) last = { regions, buffers: regions.map((r) => r.buffer as ArrayBuffer) };
+      return last.buffers;
+    };
     return {
       arena: { buffer: arena, offset: 0 },
       scratch,
-      run: (regions) =>
-        addon.run(
-          engine,
-          handle,
-          regions.map((r) => r.buffer as ArrayBuffer),
-        ),
-      runNow: (regions) =>
-        addon.runNow(
-          engine,
-          handle,
-          regions.map((r) => r.buffer as ArrayBuffer),
-        ),
+      run: (regions) => addon.run(engine, handle, buffersOf(regions)),
+      runNow: (regions) => addon.runNow(engine, handle, buffersOf(regions)),
       cancel: () => addon.cancel(handle),
       profile: () => addon.profile(handle),
       record: () => addon.record(handle),

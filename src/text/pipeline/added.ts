@@ -51,7 +51,10 @@ export function splitter(all: readonly Added[]): (source: Aligned) => Part[] {
     node.added ??= added;
   }
   if (root.next.size === 0) return (source) => [{ source }];
-  return (source) => split(source, root);
+  // Most code units begin no token.
+  const begins = new Uint8Array(0x10000);
+  for (const unit of root.next.keys()) begins[unit] = 1;
+  return (source) => split(source, root, begins);
 }
 
 function longestAt(root: Node, text: string, at: number): Added | undefined {
@@ -73,7 +76,7 @@ const characterBefore = (text: string, at: number): string => {
   return text.slice(low >= 0xdc00 && low <= 0xdfff ? at - 2 : at - 1, at);
 };
 
-function split(source: Aligned, root: Node): Part[] {
+function split(source: Aligned, root: Node, begins: Uint8Array): Part[] {
   const { text } = source;
   const cuts: number[] = [];
   const tokens: (Added | undefined)[] = [];
@@ -85,7 +88,7 @@ function split(source: Aligned, root: Node): Part[] {
     done = to;
   };
   for (let at = 0; at < text.length;) {
-    const added = longestAt(root, text, at);
+    const added = begins[text.charCodeAt(at)] ? longestAt(root, text, at) : undefined;
     if (!added) {
       at++;
       continue;

@@ -6,13 +6,18 @@ export interface Aligned {
   /** Of each code point of the text, the first of the source, and the one after the last. */
   readonly starts: readonly number[] | undefined;
   readonly ends: readonly number[] | undefined;
+  /** Without alignments, where somebody asks what begins the source: 0 where the first character comes from its first, else not 0. */
+  readonly start?: number | undefined;
 }
+
+/** How much of the alignment is kept: all, whether a part begins the source, or nothing. */
+export type Tracking = 'all' | 'start' | 'none';
 
 /** One character of a changed text. 0: takes the place of one; 1: is new; −n: takes the place of one, and n after it go. */
 export type Change = readonly [character: string, change: number];
 
-export function aligned(text: string, tracking: boolean): Aligned {
-  if (!tracking) return { text, starts: undefined, ends: undefined };
+export function aligned(text: string, tracking: Tracking): Aligned {
+  if (tracking !== 'all') return { text, starts: undefined, ends: undefined, start: tracking === 'start' ? 0 : undefined };
   const count = codePoints(text, text.length);
   return { text, starts: Array.from({ length: count }, (_, i) => i), ends: Array.from({ length: count }, (_, i) => i + 1) };
 }
@@ -30,12 +35,12 @@ export function codePoints(text: string, end: number): number {
 
 /** The parts between cuts: from, to, from, to, … in ascending order. */
 export function slices(source: Aligned, cuts: readonly number[]): Aligned[] {
-  const { text, starts, ends } = source;
+  const { text, starts, ends, start } = source;
   const parts: Aligned[] = [];
   for (let i = 0, unit = 0, point = 0; i < cuts.length; i += 2) {
     const [from, to] = [cuts[i]!, cuts[i + 1]!];
     const part = text.slice(from, to);
-    if (!starts || !ends) parts.push({ text: part, starts, ends });
+    if (!starts || !ends) parts.push({ text: part, starts, ends, start: start === undefined ? undefined : start + from });
     else {
       const first = point + codePoints(text.slice(unit, from), from - unit);
       point = first + codePoints(part, part.length);
@@ -47,12 +52,12 @@ export function slices(source: Aligned, cuts: readonly number[]): Aligned[] {
 }
 
 /** Where the first character comes from; 0 in an empty text. */
-export const startOf = ({ starts }: Aligned): number => starts?.[0] ?? 0;
+export const startOf = ({ starts, start }: Aligned): number => starts?.[0] ?? start ?? 0;
 
 /** A text written anew, with the alignment that the changes say. */
 export function transform(source: Aligned, changes: readonly Change[]): Aligned {
   const text = changes.map(([c]) => c).join('');
-  if (!source.starts || !source.ends) return { text, starts: undefined, ends: undefined };
+  if (!source.starts || !source.ends) return { ...source, text };
   const [starts, ends]: [number[], number[]] = [[], []];
   let at = 0;
   for (const [, change] of changes) {

@@ -1,7 +1,7 @@
 /** Normalizers of tokenizer.json: what is done to a text before it is cut. */
 import { type Charsmap, readCharsmap } from '../charsmap.ts';
 import { CHARACTER_OF } from '../alphabet.ts';
-import { type Aligned, type Change, codePoints, prepend, replaceMatches, slices, transform } from './aligned.ts';
+import { type Aligned, aligned, type Change, codePoints, prepend, replaceMatches, slices, transform } from './aligned.ts';
 import { literally, translate } from './regex.ts';
 import type { NormalizerJson, PatternJson } from './schema.ts';
 import { normalizeForm } from './unicode.ts';
@@ -31,7 +31,7 @@ export function normalizerOf(json: NormalizerJson): Normalizer {
     case 'StripAccents':
       return (source) => replaceMatches(source, /\p{M}+/gu, '');
     case 'Nmt':
-      return (source) => perCharacter(replaceMatches(source, CONTROLS, ''), (c) => (SPACES.test(c) ? ' ' : c));
+      return (source) => replaceMatches(replaceMatches(source, CONTROLS, ''), SPACES, ' ');
     case 'Replace': {
       const pattern = patternOf(json.pattern);
       return (source) => replaceMatches(source, pattern, json.content);
@@ -45,9 +45,29 @@ export function normalizerOf(json: NormalizerJson): Normalizer {
   }
 }
 
+/** What works character by character, and leaves an ASCII letter or digit a character of its own. */
+const LOCAL = new Set<NormalizerJson['type']>(['NFC', 'NFD', 'NFKC', 'NFKD', 'Lowercase', 'StripAccents', 'Nmt', 'Strip']);
+
+/**
+ * The same normalizer where only the place of the first character is followed. What stands before the first ASCII letter or digit is normalized
+ * with alignments, to see what the text then begins with; where that is not enough the whole text is.
+ */
+export function followingStart(json: NormalizerJson | undefined, normalize: Normalizer): Normalizer {
+  const flat = (n: NormalizerJson): NormalizerJson[] => (n.type === 'Sequence' ? n.normalizers.flatMap(flat) : [n]);
+  const local = !json || flat(json).every(({ type }) => LOCAL.has(type));
+  return (source) => {
+    if (source.start !== 0) return normalize(source);
+    const at = source.text.search(/[a-zA-Z0-9]/);
+    const begin = local && at >= 0 ? normalize(aligned(source.text.slice(0, at + 1), 'all')).starts! : [];
+    // Where two stem from the first of the source, a cut between them would have to know.
+    if (begin.length === 0 || begin[1] === 0) return normalize(aligned(source.text, 'all'));
+    return { ...normalize(source), start: begin[0] };
+  };
+}
+
 /** What SentencePiece's rule nmt takes away, and what it makes a space. */
 const CONTROLS = /[\u0001-\u0008\u000B\u000E-\u001F\u007F\u008F\u009F]/gu;
-const SPACES = /[\t\n\f\r\u1680\u200B-\u200F\u2028\u2029\u2581\uFEFF\uFFFD]/u;
+const SPACES = /[\t\n\f\r\u1680\u200B-\u200F\u2028\u2029\u2581\uFEFF\uFFFD]/gu;
 
 function perCharacter(source: Aligned, map: (c: string) => string): Aligned {
   const changes = Array.from(source.text, (c): Change[] => Array.from(map(c), (part, i): Change => [part, i > 0 ? 1 : 0]));
@@ -91,52 +111,59 @@ const REMEMBERED = 50_000;
 
 /** SentencePiece's map as `tokenizers` applies it: by graphemes, and the shortest rule that fits counts. */
 function precompiledNormalizer(map: Charsmap): Normalizer {
-  const known = new Map<string, string | undefined>();
-  const rule = (part: string): string | undefined => {
-    if (known.has(part)) return known.get(part);
+  const known = new Map<string, string | null>();
+  const ruleOf = (part: string): string | null => {
+    const before = known.get(part);
+    if (before !== undefined) return before;
     const bytes = encoder.encode(part);
-    const found = map.match(bytes, 0, bytes.length, 'shortest') > 0 ? decoder.decode(map.bytes.subarray(map.from, map.to)) : undefined;
+    const found = map.match(bytes, 0, bytes.length, 'shortest') > 0 ? decoder.decode(map.bytes.subarray(map.from, map.to)) : null;
     if (known.size >= REMEMBERED) known.clear();
     known.set(part, found);
     return found;
   };
-  const ascii = Array.from({ length: 128 }, (_, c) => rule(String.fromCharCode(c)) !== undefined);
+  // Whether a code unit alone has a rule, found out once each; of the halves of pairs it is not known.
+  const units = new Uint8Array(0x10000);
+  const stays = (unit: number): boolean => {
+    if (units[unit] === UNKNOWN && (unit & 0xf800) !== 0xd800) units[unit] = ruleOf(String.fromCharCode(unit)) === null ? STAYS! : CHANGES!;
+    return units[unit] === STAYS;
+  };
   return (source) => {
-    const edits = editsOf(source.text, rule, ascii);
+    const edits = editsOf(source.text, ruleOf, stays);
     return edits.length > 0 ? edited(source, edits) : source;
   };
 }
+const [UNKNOWN, STAYS, CHANGES] = [0, 1, 2];
 
 /** Text at `at`, of `length` UTF-16 units, becomes another. */
 type Edit = readonly [at: number, length: number, text: string];
 
-function editsOf(text: string, rule: (part: string) => string | undefined, ascii: readonly boolean[]): Edit[] {
+function editsOf(text: string, ruleOf: (part: string) => string | null, stays: (unit: number) => boolean): Edit[] {
   const edits: Edit[] = [];
   const edit = (at: number, part: string): boolean => {
-    const replacement = rule(part);
-    if (replacement !== undefined) edits.push([at, part.length, replacement]);
-    return replacement !== undefined;
+    const replacement = ruleOf(part);
+    if (replacement !== null) edits.push([at, part.length, replacement]);
+    return replacement !== null;
   };
-  const each = (from: number, part: string): void => {
-    let at = from;
-    for (const c of part) {
-      if (c > '\x7F' || ascii[c.charCodeAt(0)]) edit(at, c);
-      at += c.length;
+  const each = (from: number, to: number): void => {
+    for (let at = from; at < to; at++) {
+      if (stays(text.charCodeAt(at))) continue;
+      const c = String.fromCodePoint(text.codePointAt(at)!);
+      edit(at, c);
+      at += c.length - 1;
     }
   };
-  const plain = (from: number, to: number): void => {
-    for (let at = from; at < to; at++) if (ascii[text.charCodeAt(at)]) edit(at, text[at]!);
-  };
   let done = 0;
-  for (const { 0: run, index } of text.matchAll(JOINED)) {
-    plain(done, index);
+  JOINED.lastIndex = 0;
+  for (let found = JOINED.exec(text); found; found = JOINED.exec(text)) {
+    const { 0: run, index } = found;
+    each(done, index);
     done = index + run.length;
-    if (ALONE.test(run)) each(index, run);
+    if (ALONE.test(run)) each(index, done);
     else
       for (const { segment, index: at } of graphemes.segment(run))
-        if (encoder.encode(segment).length >= WHOLE || !edit(index + at, segment)) each(index + at, segment);
+        if (encoder.encode(segment).length >= WHOLE || !edit(index + at, segment)) each(index + at, index + at + segment.length);
   }
-  plain(done, text.length);
+  each(done, text.length);
   return edits;
 }
 

@@ -61,3 +61,24 @@ describe.each(goldenTokenizers('.json'))('%s', (name) => {
     expect(ours.encode(word)).toEqual((await official.encode(word, null, { addSpecialTokens: false })).getIds());
   });
 });
+
+describe('words that are cut again', () => {
+  const metaspace = { type: 'Metaspace', replacement: '\u2581', prepend_scheme: 'first', split: true };
+  const level = { type: 'ByteLevel', add_prefix_space: true, trim_offsets: false, use_regex: true };
+  test.each([
+    ['mark the first of a text', 'first.json', [{ type: 'WhitespaceSplit' }, metaspace]],
+    ['are marked before', 'first.json', [metaspace, { type: 'Digits', individual_digits: true }]],
+    ['are spelt in bytes before', 'roberta.json', [level, { type: 'Digits', individual_digits: false }]],
+    ['are spelt in bytes after', 'roberta.json', [{ type: 'Whitespace' }, level]],
+  ])('%s', async (_, name, pretokenizers) => {
+    const golden = JSON.parse(new TextDecoder().decode(goldenTokenizer(name))) as object;
+    const file = JSON.stringify({ ...golden, pre_tokenizer: { type: 'Sequence', pretokenizers } });
+    const [ours, official] = [loadTokenizer(new TextEncoder().encode(file)), Official.fromString(file)];
+    const same = async (text: string): Promise<void> => {
+      const want = text === '' ? [] : (await official.encode(wellFormed(text), null, { addSpecialTokens: false })).getIds();
+      expect(ours.encode(text)).toEqual(want);
+    };
+    for (const text of [...texts, 'a a a', ' a a', '\uFE49a', '1a 1a 1a']) await same(text);
+    await fc.assert(fc.asyncProperty(anyText, same), { numRuns });
+  });
+});

@@ -20,6 +20,27 @@ type Parts = (text: string) => readonly number[];
 
 export const wholeText: PreTokenizer = (source) => [{ source, cuts: [0, source.text.length], bytes: false }];
 
+/** A pre-tokenizer as the one that cuts the text, and what cuts each of its words, which are then texts of their own. */
+export interface Stages {
+  readonly cut: PreTokenizer;
+  readonly inside: PreTokenizer;
+  /** Whether what is inside a word depends on where the word stands. */
+  readonly placed: boolean;
+}
+
+export function stagesOf(json: PreTokenizerJson | undefined): Stages {
+  const [first, ...others] = json?.type === 'Sequence' ? json.pretokenizers : json ? [json] : [];
+  return {
+    cut: first ? preTokenizerOf(first) : wholeText,
+    inside: others.map(preTokenizerOf).reduce(inTurn, wholeText),
+    placed: others.some(marksFirst),
+  };
+}
+
+/** Whether a word at the beginning of the source is marked, and no other. */
+export const marksFirst = (json: PreTokenizerJson): boolean =>
+  json.type === 'Sequence' ? json.pretokenizers.some(marksFirst) : json.type === 'Metaspace' && json.prepend_scheme === 'first';
+
 export function preTokenizerOf(json: PreTokenizerJson): PreTokenizer {
   switch (json.type) {
     case 'Sequence':
@@ -34,13 +55,9 @@ export function preTokenizerOf(json: PreTokenizerJson): PreTokenizer {
       return (source) => cut(prefixed(source)).map((words) => ({ ...words, bytes: true }));
     }
     case 'Whitespace':
-      return byPattern(
-        /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}\p{White_Space}]+/gu,
-        'Removed',
-        true,
-      );
+      return cutting(runs);
     case 'WhitespaceSplit':
-      return byPattern(/\p{White_Space}/gu, 'Removed');
+      return cutting(spaceless);
     case 'Split':
       return byPattern(patternOf(json.pattern), json.behavior, json.invert);
     case 'Digits':
@@ -74,7 +91,7 @@ const cutting =
   (source) => [{ source, cuts: cut(source.text), bytes: false }];
 
 /** The same words with each byte spelt as a character of the byte-level alphabet, where that was only noted. */
-function spelt({ source, cuts, bytes }: Words): Words {
+export function spelt({ source, cuts, bytes }: Words): Words {
   if (!bytes) return { source, cuts, bytes };
   let [unit, byte] = [0, 0];
   const moved = cuts.map((cut) => {
@@ -86,6 +103,46 @@ function spelt({ source, cuts, bytes }: Words): Words {
 }
 
 const encoder = new TextEncoder();
+
+/** What a code unit is: classes of `Whitespace`, found out once each. */
+const [UNKNOWN, SPACE, WORD, OTHER] = [0, 1, 2, 3];
+const classes = new Uint8Array(0x10000);
+const IS_WORD = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
+const IS_SPACE = /\p{White_Space}/u;
+const classOf = (c: string): number => (IS_SPACE.test(c) ? SPACE! : IS_WORD.test(c) ? WORD! : OTHER!);
+
+/** Class of the character at `at`; no space has two units, and the second of a pair is of the class of the pair. */
+function classAt(text: string, at: number): number {
+  const unit = text.charCodeAt(at);
+  if ((unit & 0xf800) === 0xd800) return classOf(String.fromCodePoint(text.codePointAt((unit & 0xfc00) === 0xdc00 ? at - 1 : at)!));
+  const known = classes[unit]!;
+  return known === UNKNOWN ? (classes[unit] = classOf(text[at]!)) : known;
+}
+
+/** Runs of word characters, and runs of others that are no spaces. */
+function runs(text: string): number[] {
+  const cuts: number[] = [];
+  let [from, before] = [0, SPACE];
+  for (let at = 0; at <= text.length; at++) {
+    const here = at < text.length ? classAt(text, at) : SPACE;
+    if (here === before) continue;
+    if (before !== SPACE) cuts.push(from, at);
+    [from, before] = [at, here];
+  }
+  return cuts;
+}
+
+/** Runs of anything but spaces. */
+function spaceless(text: string): number[] {
+  const cuts: number[] = [];
+  let from = 0;
+  for (let at = 0; at <= text.length; at++) {
+    if (at < text.length && classAt(text, at) !== SPACE) continue;
+    if (from < at) cuts.push(from, at);
+    from = at + 1;
+  }
+  return cuts;
+}
 
 function metaspace({ replacement, prepend_scheme: scheme, split }: Extract<PreTokenizerJson, { type: 'Metaspace' }>): PreTokenizer {
   const cut = split ? cutting(cutsBy(partsAt(replacement), 'MergedWithNext')) : wholeText;
@@ -105,9 +162,13 @@ const partsOf =
   (text) => {
     const parts: number[] = [];
     let done = 0;
-    for (const { 0: found, index } of text.matchAll(pattern)) {
+    // By hand: `matchAll` copies the expression for each text.
+    pattern.lastIndex = 0;
+    for (let found = pattern.exec(text); found; found = pattern.exec(text)) {
+      const { 0: whole, index } = found;
       if (done < index) parts.push(index, 1 - match);
-      parts.push((done = index + found.length), match);
+      parts.push((done = index + whole.length), match);
+      if (whole === '') pattern.lastIndex += text.codePointAt(index)! > 0xffff ? 2 : 1;
     }
     if (done < text.length) parts.push(text.length, 1 - match);
     return parts;

@@ -4,13 +4,14 @@ import { damaged } from '../sentencepiece-model.ts';
 import { readable } from '../readable.ts';
 import type { Encoding, StreamDecoder, Template, Tokenizer } from '../tokenizer.ts';
 import { type Added, addedTokens, type Part, splitter } from './added.ts';
-import { aligned, type Aligned } from './aligned.ts';
+import { aligned, type Aligned, type Tracking } from './aligned.ts';
 import { byteNamed, decoderOf } from './decoders.ts';
 import { bpeModel, type Model, type Tokens, unigramModel } from './models.ts';
-import { normalizerOf } from './normalizers.ts';
-import { preTokenizerOf, type Words, wholeText } from './pre-tokenizers.ts';
-import type { DecoderJson, PreTokenizerJson, ProcessorJson, TokenizerFile } from './schema.ts';
+import { followingStart, normalizerOf } from './normalizers.ts';
+import { marksFirst, preTokenizerOf, stagesOf, type Words, wholeText } from './pre-tokenizers.ts';
+import type { DecoderJson, ProcessorJson, TokenizerFile } from './schema.ts';
 import { trimmer } from './trim.ts';
+import { wordIds } from './word-ids.ts';
 import { type WordBytes, wordWriter } from './words-to-bytes.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -31,7 +32,7 @@ export function pipelineTokenizer(file: TokenizerFile, { specialsAsText }: Pipel
   const added = addedTokens(
     file.added_tokens,
     { size: model.size, idOf: (text) => model.ids.get(text) },
-    (text) => normalize(aligned(text, false)).text,
+    (text) => normalize(aligned(text, 'none')).text,
   );
   const names = new Map([...model.names, ...added.map((a) => [a.id, a.pattern] as const)]);
   const specials = new Set(added.filter((a) => a.token.special).map((a) => a.id));
@@ -77,18 +78,28 @@ function textEncoder(file: TokenizerFile, model: Model, added: readonly Added[],
   const preTokenize = file.pre_tokenizer ? preTokenizerOf(file.pre_tokenizer) : wholeText;
   const write = wordWriter(model.squeezed);
   const trim = trimmer(file.post_processor ?? undefined, model.names);
+  const idsOf = wordIds(stagesOf(file.pre_tokenizer ?? undefined), model);
   // Whether a word is the first of the text is known by its place in the source.
-  const needsPlace = file.pre_tokenizer ? marksFirst(file.pre_tokenizer) : false;
-  const parts = (text: string, tracking: boolean): Part[] =>
-    splitRaw(aligned(text, tracking)).flatMap((part) => (part.added ? part : splitNormalized(normalize(part.source))));
-  return (text, wanted) => {
+  const least: Tracking = file.pre_tokenizer && marksFirst(file.pre_tokenizer) ? 'start' : 'none';
+  const normalizer = followingStart(file.normalizer ?? undefined, normalize);
+  const parts = (text: string, tracking: Tracking): Part[] =>
+    splitRaw(aligned(text, tracking)).flatMap((part) => (part.added ? part : splitNormalized(normalizer(part.source))));
+  const bare = (text: string): Encoding => {
+    const ids: number[] = [];
+    for (const { source, added: token } of parts(text, least)) {
+      if (token) ids.push(token.id);
+      else if (source.text !== '') idsOf(source, ids);
+    }
+    return { ids, offsets: [] };
+  };
+  const placed = (text: string): Encoding => {
     const tokens: Tokens = { ids: [], starts: [], ends: [] };
     const offsets: [number, number][] = [];
-    for (const { source, added: token } of parts(wellFormed(text), wanted || needsPlace)) {
+    for (const { source, added: token } of parts(text, 'all')) {
       if (source.text === '') continue;
       if (token) {
         tokens.ids.push(token.id);
-        if (wanted) offsets.push(trim(source.text, [source.starts![0]!, source.ends!.at(-1)!], offsets.length));
+        offsets.push(trim(source.text, [source.starts![0]!, source.ends!.at(-1)!], offsets.length));
         continue;
       }
       for (const words of preTokenize(source)) {
@@ -96,11 +107,12 @@ function textEncoder(file: TokenizerFile, model: Model, added: readonly Added[],
         tokens.starts.length = tokens.ends.length = 0;
         const first = tokens.ids.length;
         for (let i = 0; i < words.cuts.length; i += 2) model.encode(written.bytes, written.cuts[i]!, written.cuts[i + 1]!, tokens);
-        if (wanted) place(tokens, first, words, written, (id, range) => offsets.push(trim(id, range, offsets.length)));
+        place(tokens, first, words, written, (id, range) => offsets.push(trim(id, range, offsets.length)));
       }
     }
     return { ids: tokens.ids, offsets };
   };
+  return (text, wanted) => (wanted ? placed : bare)(wellFormed(text));
 }
 
 /** Where in the source the tokens from `first` on are. */
@@ -114,9 +126,6 @@ function place(
   for (let i = 0; i < starts.length; i++)
     put(ids[first + i]!, [source.starts![points[starts[i]!]!]!, source.ends![points[ends[i]! - 1]!]!]);
 }
-
-const marksFirst = (json: PreTokenizerJson): boolean =>
-  json.type === 'Sequence' ? json.pretokenizers.some(marksFirst) : json.type === 'Metaspace' && json.prepend_scheme === 'first';
 
 /** What a post-processor puts around a text. */
 function templateOf(json: ProcessorJson | undefined): Template {
