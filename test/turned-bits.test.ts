@@ -33,7 +33,13 @@ function given(machine: Machine, shapes: Readonly<Record<string, readonly number
     Object.entries(shapes).map(([name, shape]) => {
       const random = rng(7).at(name);
       const size = shape.reduce((a, b) => a * b, 1);
-      return [name, machine.put(Float32Array.from({ length: size }, (_, i) => random.normal(i)), { dtype: 'f32', shape })];
+      return [
+        name,
+        machine.put(
+          Float32Array.from({ length: size }, (_, i) => random.normal(i)),
+          { dtype: 'f32', shape },
+        ),
+      ];
     }),
   );
 }
