@@ -52,6 +52,10 @@ const OLD = [
 
 const codePoint = fc.oneof(...OLD.map(([min, max]) => fc.integer({ min, max }).map((c) => String.fromCodePoint(c))));
 
+/** Surrogates that met by chance may be a character that one side's tables do not know yet. */
+const oldOrBlank = (char: string): string =>
+  OLD.some(([min, max]) => char.codePointAt(0)! >= min && char.codePointAt(0)! <= max) ? char : ' ';
+
 /** What normalizers, pre-tokenizers and added tokens treat in ways of their own. */
 const tricky = [
   '<s>',
@@ -139,7 +143,7 @@ export const anyText: fc.Arbitrary<string> = fc.oneof(
           fc.integer({ min: 0xd800, max: 0xdfff }).map((c) => String.fromCharCode(c)),
         ),
       )
-      .map((parts) => parts.join('')),
+      .map((parts) => parts.join('').replaceAll(/[\u{10000}-\u{10FFFF}]/gu, oldOrBlank)),
   },
 );
 

@@ -20,9 +20,14 @@ export function unary(
   name: string,
   value: (x: number) => number,
   gradient?: Gradient1,
-  more: { decompose?: (x: Tensor) => Tensor; cases?: readonly Case[] } = {},
+  { integers = false, ...more }: { decompose?: (x: Tensor) => Tensor; cases?: readonly Case[]; integers?: boolean } = {},
 ): (x: Tensor) => Tensor {
-  const made = op(name, { x: 'any[*]' }, { y: 'any[*]' }, { elementwise: true, infer: (x) => same(x) });
+  const made = op(
+    name,
+    { x: integers ? 'any[*]' : 'f[*]' },
+    { y: integers ? 'any[*]' : 'f[*]' },
+    { elementwise: true, infer: (x) => same(x) },
+  );
   rules(made, {
     ...(gradient && { vjp: ({ x }: Unary, { y: dy }, { y }) => ({ x: gradient(dy!, x, y) }) }),
     ...(more.decompose && { decompose: ({ x }: Unary) => ({ y: more.decompose!(x) }) }),
@@ -102,6 +107,7 @@ export const neg = unary(
   'neg',
   (x) => -x,
   (dy) => neg(dy),
+  { integers: true },
 );
 export const exp = unary('exp', Math.exp, (dy, _, y) => mul(dy, y));
 export const log = unary('log', Math.log, (dy, x) => div(dy, x), { cases: [{ about: 'positive', inputs: { x: shifted(9, 3, 37) } }] });
@@ -124,6 +130,7 @@ export const sigmoid = unary(
 export const tanh = unary('tanh', Math.tanh, (dy, _, y) => mul(dy, sub(1, mul(y, y))));
 export const abs = unary('abs', Math.abs, (dy, x) => select(less(x, 0), neg(dy), dy), {
   cases: [{ about: 'both signs', inputs: { x: f(3, 37) } }],
+  integers: true,
 });
 export const floor = unary('floor', Math.floor);
 

@@ -1,6 +1,6 @@
-// matmul: y[…,M,N] = a[…,M,K]·b[…,K,N], either operand transposed. Bound by the multipliers: 84–95 % of the FMA peak of two Zen 5
-// cores on training shapes, least where aᵀ must be copied; for one row by reading b, at nine tenths of the memory bandwidth where b is
-// not transposed. In bf16 80–91 % of the bf16 peak. Results beyond 16 MB go around the caches: 77 → 88 % at 2048×8192×256.
+// matmul: y[…,M,N] = a[…,M,K]·b[…,K,N], either operand transposed. Bound by the multipliers: 81–95 % of the FMA peak of two Zen 5
+// cores on training shapes, least where aᵀ must be copied; for few rows by reading b, where it lies either way: at nine tenths of the
+// memory bandwidth where it is not transposed. In bf16 83–91 % of the bf16 peak. Results beyond 16 MB go around the caches: 77 → 88 % at 2048×8192×256.
 #include "../../native/narrow.h"
 
 namespace openmoe::OPENMOE_ISA {

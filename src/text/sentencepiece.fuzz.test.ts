@@ -20,8 +20,8 @@ const { SentencePieceProcessor } = createRequire(import.meta.url)('@agnai/senten
 const numRuns = Math.ceil(Number(process.env['FUZZ'] ?? 1000) / 8);
 const texts = sampleTexts();
 
-/** The JavaScript around the C++ library loses a byte-order mark at the beginning of longer texts. */
-const withoutMark = (text: string): string => text.replace(/^\uFEFF/, '');
+/** The JavaScript around the C++ library loses a byte-order mark at the beginning of longer texts and behind a NUL. */
+const withoutMark = (text: string): string => text.replaceAll(/(^|\0)\uFEFF+/g, '$1');
 
 describe.each(goldenTokenizers('.model'))('%s', (name) => {
   let ours: Tokenizer;
