@@ -27,6 +27,7 @@ inline void multiply_narrow(i64 rows, i64 cols, i64 depth, const f32* a, const f
   }
 }
 
+// Few rows by many columns of a b that lies turned, as weights of a released checkpoint do: bound by reading b.
 constexpr i64 kFewRows = 8;
 
 // c[rows, high] = a[rows, depth] · bᵀ for `high` rows of b, which are read once: squares of b are turned in registers.

@@ -1,28 +1,10 @@
 /** Products of experts take other ways than dense ones where an expert has few rows: with the same bits.   E experts, D → F features. */
 import { afterAll, describe, expect, test } from 'vitest';
 import { rng } from '../src/base/index.ts';
-import {
-  cast,
-  cpuIsas,
-  gradient,
-  groupedMatmul,
-  matmul,
-  mul,
-  openCpu,
-  openWasm,
-  slice,
-  sum,
-  type Tensor,
-  reshape,
-  trace,
-  wasmIsas,
-} from '../src/exec/index.ts';
-import { withIsa } from './support.ts';
+import { cast, gradient, groupedMatmul, matmul, mul, slice, sum, type Tensor, reshape, trace } from '../src/exec/index.ts';
+import { executors } from './support.ts';
 
-const MACHINES = [
-  ...cpuIsas().map((isa) => ({ isa, machine: withIsa(isa, () => openCpu({ threads: 2 })) })),
-  ...wasmIsas().map((isa) => ({ isa, machine: withIsa(isa, () => openWasm({ threads: 2 })) })),
-];
+const MACHINES = executors().map(([name, open]) => ({ name, machine: open() }));
 afterAll(() => MACHINES.forEach(({ machine }) => machine.close()));
 
 /** One and two blocks of the depth, of either type; whole panels of columns and others. */
@@ -63,7 +45,7 @@ function both(D: number, F: number, dtype: 'f32' | 'bf16') {
   });
 }
 
-describe.each(MACHINES)('with $isa', ({ machine }) => {
+describe.each(MACHINES)('with $name', ({ machine }) => {
   test.each(SHAPES.flatMap(([D, F]) => (['f32', 'bf16'] as const).map((dtype) => [dtype, D, F] as const)))(
     'experts in %s, %i → %i, have the bits of dense layers',
     async (dtype, D, F) => {

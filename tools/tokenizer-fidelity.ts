@@ -10,7 +10,7 @@ import { gunzipSync } from 'node:zlib';
 import { Tokenizer as HuggingFace } from 'tokenizers';
 import { loadTokenizer, type Encoding, type Tokenizer } from '../src/text/index.ts';
 import { encodeWorkers } from '../src/bench/encode-workers.node.ts';
-import { sharedCorpus } from '../test/tokenizer-texts.ts';
+import { sharedCorpus, withoutMark } from '../test/tokenizer-texts.ts';
 
 const DOCUMENT = 'docs/fidelity.md';
 const [BEGIN, END] = ['<!-- tokenizers: npx tsx tools/tokenizer-fidelity.ts -->', '<!-- /tokenizers -->'];
@@ -69,9 +69,6 @@ const seconds = async (run: () => unknown): Promise<number> => {
   await run();
   return (performance.now() - from) / 1000;
 };
-
-/** The JavaScript around the C++ library loses a byte-order mark at the beginning of a text. */
-const withoutMark = (text: string): string => text.replace(/^\uFEFF/, '');
 
 interface Pair {
   readonly file: Uint8Array;

@@ -9,12 +9,11 @@
 import { forward } from './forward.ts';
 import type { Batch, Read, State } from './language-model.ts';
 import { products } from './products.ts';
-import { type Args, type Grown, inThree, type ReadingConfig, results, specsOf, taps } from './reading.ts';
+import { type Args, type Grown, inThree, keepRows, type ReadingConfig, results, specsOf, taps } from './reading.ts';
 import {
   add,
   attention,
   type Buffers,
-  dynamicUpdateSlice,
   type Executor,
   full,
   gather,
@@ -24,7 +23,6 @@ import {
   type Program,
   reshape,
   rope,
-  sliceAxis,
   type Tensor,
   trace,
 } from './vocabulary.ts';
@@ -63,13 +61,8 @@ function attendPadded(c: ReadingConfig, a: Args, qkv: Tensor, { layer, n, grown 
   const [width, all] = [heads * headSize, c.rows * n];
   const [q, k, v] = inThree(qkv, width);
   const places = add(reshape(iota([c.rows, n], 1), [all]), a['place']!);
-  const keep = (name: string, x: Tensor): Tensor => {
-    let cache = a[name]!;
-    for (let r = 0; r < c.rows; r++)
-      cache = dynamicUpdateSlice(cache, sliceAxis(x, 0, { from: r * n, size: n }), add(a['place']!, r * c.context));
-    grown[name] = cache;
-    return reshape(cache, [c.rows, c.context, width]);
-  };
+  const keep = (name: string, x: Tensor): Tensor =>
+    reshape(keepRows(c, a, grown, { name, x, place: a['place']! }), [c.rows, c.context, width]);
   const y = attention(
     {
       q: reshape(rope(q, reshape(a['turns']!, [all]), { heads, theta }), [c.rows, n, width]),

@@ -1,21 +1,8 @@
 /** A program that reads the prompts of all rows at once, as one batch of the JAX reference.   B rows, M context, n tokens a row, N = B·n, D = heads · head size. */
 import { forward } from './forward.ts';
 import { products } from './products.ts';
-import { type Args, type Grown, inThree, type ReadingConfig, results, specsOf, taps } from './reading.ts';
-import {
-  attention,
-  dynamicUpdateSlice,
-  full,
-  gather,
-  iota,
-  logitMask,
-  type Program,
-  reshape,
-  rope,
-  sliceAxis,
-  type Tensor,
-  trace,
-} from './vocabulary.ts';
+import { type Args, type Grown, inThree, keepRows, type ReadingConfig, results, specsOf, taps } from './reading.ts';
+import { attention, full, gather, iota, logitMask, type Program, reshape, rope, type Tensor, trace } from './vocabulary.ts';
 
 /**
  * Reads i[B,n] tokens from position 0 on; `segments` i[B,n] is 0 behind the end of a row, `last` i[B] the index in [N] of each row's last token.
@@ -52,16 +39,11 @@ function attendPrompts(c: ReadingConfig, a: Args, qkv: Tensor, { layer, n, grown
   const [q, k, v] = inThree(qkv, width);
   const positions = reshape(iota([c.rows, n], 1), [c.rows * n]);
   const keys = rope(k, positions, { heads, theta });
-  const keep = (name: string, x: Tensor): void => {
-    let cache = a[name]!;
-    for (let r = 0; r < c.rows; r++)
-      cache = dynamicUpdateSlice(cache, sliceAxis(x, 0, { from: r * n, size: n }), full([], r * c.context, 'i32'));
-    grown[name] = cache;
-  };
-  keep(`cache.${layer}.keys`, keys);
-  keep(`cache.${layer}.values`, v);
+  const start = full([], 0, 'i32');
+  keepRows(c, a, grown, { name: `cache.${layer}.keys`, x: keys, place: start });
+  keepRows(c, a, grown, { name: `cache.${layer}.values`, x: v, place: start });
   const inRows = (x: Tensor): Tensor => reshape(x, [c.rows, n, width]);
-  const segments = { querySegments: a['segments']!, keySegments: a['segments']!, start: full([], 0, 'i32') };
+  const segments = { querySegments: a['segments']!, keySegments: a['segments']!, start };
   const y = attention({ q: inRows(rope(q, positions, { heads, theta })), k: inRows(keys), v: inRows(v), ...segments }, { heads, scale: 1 });
   return reshape(y, [c.rows * n, width]);
 }

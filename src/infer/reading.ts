@@ -117,6 +117,14 @@ export function stretchProgram(c: ReadingConfig, n: number): Program {
 export const inThree = (qkv: Tensor, width: number): [Tensor, Tensor, Tensor] =>
   [0, 1, 2].map((part) => sliceAxis(qkv, 1, { from: part * width, size: width })) as [Tensor, Tensor, Tensor];
 
+/** Puts x [B·n,D] of n places of every row into the cache `name` behind i[] `place`, and returns it. */
+export function keepRows(c: ReadingConfig, a: Args, grown: Grown, { name, x, place }: { name: string; x: Tensor; place: Tensor }): Tensor {
+  const n = x.shape[0]! / c.rows;
+  let cache = a[name]!;
+  for (let r = 0; r < c.rows; r++) cache = dynamicUpdateSlice(cache, sliceAxis(x, 0, { from: r * n, size: n }), add(place, r * c.context));
+  return (grown[name] = cache);
+}
+
 function attendStretch(c: ReadingConfig, a: Args, qkv: Tensor, { layer, grown }: { layer: number; grown: Grown }): Tensor {
   const { heads, headSize, ropeTheta: theta } = c.model.config;
   const [n, width] = [qkv.shape[0]!, heads * headSize];

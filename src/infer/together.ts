@@ -25,7 +25,8 @@ export interface Continued {
 
 /**
  * Continues prompts until all have ended, `maxTokens` are chosen, or the longest row fills the context. Each row draws from the same random
- * numbers as it would alone. Under [T] in one routing group, rows that have ended go on with id 0, which competes for slots. Throws UserError E_CONTEXT_FULL when a prompt is longer than the context.
+ * numbers as it would alone. Under [T] in one routing group, rows that have ended go on with id 0, which competes for slots. Throws UserError
+ * E_CONTEXT_FULL when a prompt is longer than the context.
  */
 export async function* continueTogether(
   lm: LanguageModel,

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { anyText, goldenTokenizer, goldenTokenizers, sampleTexts, wellFormed } from '../../test/tokenizer-texts.ts';
+import { anyText, goldenTokenizer, goldenTokenizers, sampleTexts, wellFormed, withoutMark } from '../../test/tokenizer-texts.ts';
 import { loadSentencePiece, loadTokenizer, loadUmt5, type Tokenizer } from './index.ts';
 import { fields } from './protobuf.ts';
 import { PIECE } from './sentencepiece-model.ts';
@@ -19,9 +19,6 @@ const { SentencePieceProcessor } = createRequire(import.meta.url)('@agnai/senten
 };
 const numRuns = Math.ceil(Number(process.env['FUZZ'] ?? 1000) / 8);
 const texts = sampleTexts();
-
-/** The JavaScript around the C++ library loses a byte-order mark at the beginning of longer texts and behind a NUL. */
-const withoutMark = (text: string): string => text.replaceAll(/(^|\0)\uFEFF+/g, '$1');
 
 describe.each(goldenTokenizers('.model'))('%s', (name) => {
   let ours: Tokenizer;
