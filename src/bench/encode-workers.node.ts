@@ -18,11 +18,11 @@ export function encodeWorkers(tokenizer: Uint8Array, count: number): Encoders {
   const workers = Array.from({ length: count }, () => started(tokenizer));
   return {
     async encode(texts) {
-      const packets = packed(texts);
+      const packets = cut(texts);
       const answers: EncodeAnswer[] = [];
       let next = 0;
       const take = (): number | undefined => (next < packets.length ? next++ : undefined);
-      await Promise.all(workers.map((worker) => serve(worker, { packets, answers, take })));
+      await Promise.all(workers.map((worker) => serve(worker, { texts, packets, answers, take })));
       return answers.flatMap(unpacked);
     },
     close: async () => void (await Promise.all(workers.map((worker) => worker.terminate()))),
@@ -30,7 +30,9 @@ export function encodeWorkers(tokenizer: Uint8Array, count: number): Encoders {
 }
 
 interface Work {
-  readonly packets: readonly EncodeRequest[];
+  readonly texts: readonly string[];
+  /** From which text on, and to which. */
+  readonly packets: readonly (readonly [number, number])[];
   /** Filled in, each in the place of its packet. */
   readonly answers: EncodeAnswer[];
   /** Index of a packet that nobody has. */
@@ -38,14 +40,15 @@ interface Work {
 }
 
 /** Until no packet is left, and all that this worker has are answered. */
-function serve(worker: Worker, { packets, answers, take }: Work): Promise<void> {
+function serve(worker: Worker, { texts, packets, answers, take }: Work): Promise<void> {
   return new Promise((resolve, reject) => {
     const mine: number[] = [];
     const post = (): void => {
       const index = take();
       if (index === undefined) return;
       mine.push(index);
-      worker.postMessage(packets[index]!);
+      const request = written(texts.slice(...packets[index]!));
+      worker.postMessage(request, [request.bytes.buffer]);
     };
     const end = (): void => {
       worker.off('message', receive);
@@ -72,14 +75,29 @@ function started(tokenizer: Uint8Array): Worker {
   return new Worker(load, { eval: true, workerData: tokenizer });
 }
 
-function packed(texts: readonly string[]): EncodeRequest[] {
-  const packets: EncodeRequest[] = [];
+function cut(texts: readonly string[]): [number, number][] {
+  const packets: [number, number][] = [];
   for (let from = 0, to = 0; from < texts.length; from = to) {
     for (let size = 0; to < texts.length && size < PACKET; to++) size += texts[to]!.length;
-    const part = texts.slice(from, to);
-    packets.push({ text: part.join(''), lengths: Int32Array.from(part, (text) => text.length) });
+    packets.push([from, to]);
   }
   return packets;
+}
+
+const encoder = new TextEncoder();
+/** Bytes of UTF-8 that a UTF-16 unit takes at most. */
+const WIDEST = 3;
+
+/** Lone surrogates become U+FFFD, as which tokenizers read them. */
+function written(texts: readonly string[]): EncodeRequest {
+  const bytes = new Uint8Array(WIDEST * texts.reduce((n, text) => n + text.length, 0));
+  let at = 0;
+  const lengths = Int32Array.from(texts, (text) => {
+    const { written: count } = encoder.encodeInto(text, bytes.subarray(at));
+    at += count;
+    return count;
+  });
+  return { bytes, lengths };
 }
 
 function unpacked({ ids, counts }: EncodeAnswer): Int32Array[] {
